@@ -1,0 +1,1 @@
+"""The messages in which the journal keeps entries; nothing else lives here."""

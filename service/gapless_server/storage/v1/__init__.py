@@ -1,0 +1,1 @@
+"""The storage format, as stubs that ``make protos`` generates."""
