@@ -1,0 +1,25 @@
+"""The kinds of thing, a module each; a module knows its own rules and no other room."""
+
+from gapless_server.core.kernel import Kind
+from gapless_server.core.kinds import (
+    channels,
+    memberships,
+    messages,
+    notification_settings,
+    push_subscriptions,
+    reactions,
+    read_markers,
+    threads,
+)
+
+# The order matters only to kinds that listen to each other's events: a listener stands after.
+KINDS: tuple[Kind, ...] = (
+    channels.KIND,
+    messages.KIND,
+    threads.KIND,
+    reactions.KIND,
+    memberships.KIND,
+    read_markers.KIND,
+    notification_settings.KIND,
+    push_subscriptions.KIND,
+)

@@ -1,0 +1,295 @@
+"""Messages: posts, edits, tombstones, and the lists of what has a channel sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from gapless.v1 import common_pb2, errors_pb2, messages_pb2
+
+from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kinds.channels import (
+    advance_head,
+    next_sequence,
+    require_channel,
+    sorted_attributes,
+)
+from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import (
+    Moment,
+    PartitionedTable,
+    SequenceTable,
+    State,
+    UndoLog,
+)
+from gapless_server.core.times import optional_timestamp, to_timestamp
+
+
+class MessageRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message, a reply, or the tombstone of either."""
+
+    sequence: int  # 0 for a reply that is not shown in the channel
+    sender_id: str
+    data: bytes
+    content_type: str
+    attributes: tuple[tuple[str, str], ...]
+    version: int
+    create_time_us: int
+    edit_time_us: int = 0  # 0: never
+    delete_time_us: int = 0  # 0: not deleted
+    parent_message_id: str = ""  # empty: not a reply
+    thread_sequence: int = 0  # 0: not a reply
+    has_body: bool = True
+
+
+class ThreadRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a message knows about the replies to it."""
+
+    head_sequence: int
+    reply_count: int  # replies that are not deleted
+    participant_count: int  # users with replies that are not deleted
+    live_sequence: int  # of the newest reply that is not deleted; 0 if there is none
+    live_time_us: int  # when that one was posted
+
+
+class MessageTables:
+    """Messages by channel and id, their ids by channel sequence, and the threads below them."""
+
+    def __init__(self, undo: UndoLog) -> None:
+        self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo)
+        self.sequences: SequenceTable[str, str] = SequenceTable(undo)
+        self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo)
+
+
+def require_message(state: State, channel_id: str, message_id: str) -> MessageRow:
+    """Returns the row of a message or tombstone.
+
+    Raises Refused: CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND.
+    """
+    row = state.of(MessageTables).messages.get(channel_id, message_id)
+    if row is None:
+        require_channel(state, channel_id)
+        raise Refused(
+            errors_pb2.ERROR_REASON_MESSAGE_NOT_FOUND, channel_id=channel_id, message_id=message_id
+        )
+    return row
+
+
+def require_live_message(state: State, channel_id: str, message_id: str) -> MessageRow:
+    """Returns the row of a message that is not deleted.
+
+    Raises Refused: CHANNEL_NOT_FOUND, MESSAGE_NOT_FOUND or MESSAGE_DELETED.
+    """
+    row = require_message(state, channel_id, message_id)
+    if row.delete_time_us:
+        raise Refused(
+            errors_pb2.ERROR_REASON_MESSAGE_DELETED, channel_id=channel_id, message_id=message_id
+        )
+    return row
+
+
+def new_message_id(state: State, channel_id: str, asked: str, context: Context) -> str:
+    """Returns the id for a new message: the one asked for, if it is free, or a made one.
+
+    Raises Refused, reason MESSAGE_ALREADY_EXISTS.
+    """
+    if not asked:
+        return context.new_id()
+    if state.of(MessageTables).messages.get(channel_id, asked) is not None:
+        raise Refused(
+            errors_pb2.ERROR_REASON_MESSAGE_ALREADY_EXISTS, channel_id=channel_id, message_id=asked
+        )
+    return asked
+
+
+def message_resource(
+    state: State, channel_id: str, message_id: str, row: MessageRow
+) -> messages_pb2.Message:
+    """Returns a message as clients see it."""
+    thread = state.of(MessageTables).threads.get(channel_id, message_id)
+    body = None
+    if row.has_body and not row.delete_time_us:
+        body = common_pb2.Body(data=row.data, content_type=row.content_type)
+    return messages_pb2.Message(
+        channel_id=channel_id,
+        message_id=message_id,
+        sequence=row.sequence,
+        sender_id=row.sender_id,
+        body=body,
+        attributes=dict(row.attributes),
+        version=row.version,
+        create_time=to_timestamp(row.create_time_us),
+        edit_time=optional_timestamp(row.edit_time_us),
+        delete_time=optional_timestamp(row.delete_time_us),
+        parent_message_id=row.parent_message_id,
+        thread_sequence=row.thread_sequence,
+        thread=None if thread is None else _summary(thread),
+    )
+
+
+def _summary(thread: ThreadRow) -> messages_pb2.ThreadSummary:
+    return messages_pb2.ThreadSummary(
+        reply_count=thread.reply_count,
+        head_sequence=thread.head_sequence,
+        last_reply_time=optional_timestamp(thread.live_time_us),
+        participant_count=thread.participant_count,
+    )
+
+
+def _require_version(row: MessageRow, command: object) -> None:
+    if command.HasField("expected_version") and command.expected_version != row.version:  # type: ignore[attr-defined]
+        raise Refused(
+            errors_pb2.ERROR_REASON_MESSAGE_VERSION_MISMATCH,
+            channel_id=command.channel_id,  # type: ignore[attr-defined]
+            message_id=command.message_id,  # type: ignore[attr-defined]
+            version=row.version,
+            expected_version=command.expected_version,  # type: ignore[attr-defined]
+        )
+
+
+def _post(state: State, command: messages_pb2.PostMessageRequest, context: Context) -> Decision:
+    channel_id = command.channel_id
+    sequence = next_sequence(state, channel_id)
+    message_id = new_message_id(state, channel_id, command.message_id, context)
+    posted = messages_pb2.MessagePosted(
+        channel_id=channel_id,
+        message_id=message_id,
+        sequence=sequence,
+        sender_id=command.sender_id,
+        body=command.body if command.HasField("body") else None,
+        attributes=command.attributes,
+    )
+    response = messages_pb2.PostMessageResponse(message_id=message_id, sequence=sequence)
+    return Decision([posted], response)
+
+
+def _edit(state: State, command: messages_pb2.EditMessageRequest, _context: Context) -> Decision:
+    row = require_live_message(state, command.channel_id, command.message_id)
+    _require_version(row, command)
+    edited = messages_pb2.MessageEdited(
+        channel_id=command.channel_id,
+        message_id=command.message_id,
+        body=command.body if command.HasField("body") else None,
+        attributes=command.attributes,
+        version=row.version + 1,
+    )
+    return Decision([edited], messages_pb2.EditMessageResponse(version=row.version + 1))
+
+
+def _delete(
+    state: State, command: messages_pb2.DeleteMessageRequest, _context: Context
+) -> Decision:
+    row = require_message(state, command.channel_id, command.message_id)
+    if row.delete_time_us:
+        if command.fail_if_unchanged:
+            require_live_message(state, command.channel_id, command.message_id)
+        return Decision([], messages_pb2.DeleteMessageResponse(version=row.version))
+    _require_version(row, command)
+    deleted = messages_pb2.MessageDeleted(
+        channel_id=command.channel_id,
+        message_id=command.message_id,
+        version=row.version + 1,
+        parent_message_id=row.parent_message_id,
+    )
+    return Decision([deleted], messages_pb2.DeleteMessageResponse(version=row.version + 1))
+
+
+def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> None:
+    tables = state.of(MessageTables)
+    body = event.body
+    row = MessageRow(
+        sequence=event.sequence,
+        sender_id=event.sender_id,
+        data=body.data,
+        content_type=body.content_type,
+        attributes=sorted_attributes(event.attributes),
+        version=1,
+        create_time_us=moment.time_us,
+        has_body=event.HasField("body"),
+    )
+    tables.messages.put(event.channel_id, event.message_id, row)
+    tables.sequences.append(event.channel_id, event.sequence, event.message_id)
+    advance_head(state, event.channel_id, event.sequence)
+
+
+def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> None:
+    row = msgspec.structs.replace(
+        require_message(state, event.channel_id, event.message_id),
+        data=event.body.data,
+        content_type=event.body.content_type,
+        has_body=event.HasField("body"),
+        attributes=sorted_attributes(event.attributes),
+        version=event.version,
+        edit_time_us=moment.time_us,
+    )
+    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
+
+
+def _deleted(state: State, event: messages_pb2.MessageDeleted, moment: Moment) -> None:
+    row = msgspec.structs.replace(
+        require_message(state, event.channel_id, event.message_id),
+        data=b"",
+        content_type="",
+        attributes=(),
+        version=event.version,
+        delete_time_us=moment.time_us,
+    )
+    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
+
+
+def _get(
+    state: State, request: messages_pb2.GetMessageRequest, _limits: PageLimits
+) -> messages_pb2.GetMessageResponse:
+    row = require_message(state, request.channel_id, request.message_id)
+    message = message_resource(state, request.channel_id, request.message_id, row)
+    return messages_pb2.GetMessageResponse(message=message)
+
+
+def scan_start(last: int | None, start_sequence: int | None, *, descending: bool) -> int | None:
+    """Returns the sequence that a page begins with: beside the last one given, or as asked."""
+    if last is None:
+        return start_sequence
+    return last - 1 if descending else last + 1
+
+
+def _list(
+    state: State, request: messages_pb2.ListMessagesRequest, limits: PageLimits
+) -> messages_pb2.ListMessagesResponse:
+    channel_id = request.channel_id
+    require_channel(state, channel_id)
+    descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
+    start = request.start_sequence if request.HasField("start_sequence") else None
+    first = scan_start(read_token(request, int), start, descending=descending)
+    tables = state.of(MessageTables)
+    rows: Iterator[tuple[int, str]] = tables.sequences.scan(
+        channel_id, first, descending=descending
+    )
+
+    def build(_sequence: int, message_id: str) -> messages_pb2.Message:
+        row = require_message(state, channel_id, message_id)
+        return message_resource(state, channel_id, message_id, row)
+
+    messages, token = fill_page(request, limits, rows, build)
+    return messages_pb2.ListMessagesResponse(messages=messages, next_page_token=token)
+
+
+KIND = Kind(
+    name="messages",
+    tables=(MessageTables,),
+    commands={
+        messages_pb2.PostMessageRequest: _post,
+        messages_pb2.EditMessageRequest: _edit,
+        messages_pb2.DeleteMessageRequest: _delete,
+    },
+    events={
+        messages_pb2.MessagePosted: _posted,
+        messages_pb2.MessageEdited: _edited,
+        messages_pb2.MessageDeleted: _deleted,
+    },
+    queries={
+        messages_pb2.GetMessageRequest: _get,
+        messages_pb2.ListMessagesRequest: _list,
+    },
+)

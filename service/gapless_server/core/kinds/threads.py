@@ -1,0 +1,193 @@
+"""Threads: replies, their own sequence, and what the parent knows about them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gapless.v1 import errors_pb2, messages_pb2, threads_pb2
+
+from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kinds.channels import (
+    advance_head,
+    next_sequence,
+    require_channel,
+    require_open,
+    sorted_attributes,
+)
+from gapless_server.core.kinds.messages import (
+    MessageRow,
+    MessageTables,
+    ThreadRow,
+    message_resource,
+    new_message_id,
+    require_live_message,
+    require_message,
+    scan_start,
+)
+from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import Moment, PartitionedTable, SequenceTable, State, UndoLog
+
+_EMPTY = ThreadRow(
+    head_sequence=0, reply_count=0, participant_count=0, live_sequence=0, live_time_us=0
+)
+
+
+class ThreadTables:
+    """By channel and parent: the ids of the replies by thread sequence, and who wrote how many."""
+
+    def __init__(self, undo: UndoLog) -> None:
+        self.replies: SequenceTable[tuple[str, str], str] = SequenceTable(undo)
+        self.participants: PartitionedTable[tuple[str, str], str, int] = PartitionedTable(undo)
+
+
+def _thread(state: State, channel_id: str, parent_id: str) -> ThreadRow:
+    return state.of(MessageTables).threads.get(channel_id, parent_id) or _EMPTY
+
+
+def _reply(state: State, command: threads_pb2.PostReplyRequest, context: Context) -> Decision:
+    channel_id, parent_id = command.channel_id, command.parent_message_id
+    require_open(require_channel(state, channel_id), channel_id)
+    parent = require_live_message(state, channel_id, parent_id)
+    if parent.parent_message_id:
+        raise Refused(
+            errors_pb2.ERROR_REASON_PARENT_IS_REPLY,
+            channel_id=channel_id,
+            message_id=parent_id,
+            parent_message_id=parent.parent_message_id,
+        )
+    sequence = next_sequence(state, channel_id) if command.show_in_channel else 0
+    message_id = new_message_id(state, channel_id, command.message_id, context)
+    thread = _thread(state, channel_id, parent_id)
+    posted = threads_pb2.ReplyPosted(
+        channel_id=channel_id,
+        parent_message_id=parent_id,
+        message_id=message_id,
+        thread_sequence=thread.head_sequence + 1,
+        sequence=sequence,
+        sender_id=command.sender_id,
+        body=command.body if command.HasField("body") else None,
+        attributes=command.attributes,
+    )
+    response = threads_pb2.PostReplyResponse(
+        message_id=message_id,
+        thread_sequence=posted.thread_sequence,
+        sequence=sequence,
+        reply_count=thread.reply_count + 1,
+    )
+    return Decision([posted], response)
+
+
+def _posted(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
+    channel_id, parent_id = event.channel_id, event.parent_message_id
+    messages, tables = state.of(MessageTables), state.of(ThreadTables)
+    row = MessageRow(
+        sequence=event.sequence,
+        sender_id=event.sender_id,
+        data=event.body.data,
+        content_type=event.body.content_type,
+        attributes=sorted_attributes(event.attributes),
+        version=1,
+        create_time_us=moment.time_us,
+        parent_message_id=parent_id,
+        thread_sequence=event.thread_sequence,
+        has_body=event.HasField("body"),
+    )
+    messages.messages.put(channel_id, event.message_id, row)
+    tables.replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
+    if event.sequence:
+        messages.sequences.append(channel_id, event.sequence, event.message_id)
+        advance_head(state, channel_id, event.sequence)
+    written = tables.participants.get((channel_id, parent_id), event.sender_id) or 0
+    tables.participants.put((channel_id, parent_id), event.sender_id, written + 1)
+    thread = _thread(state, channel_id, parent_id)
+    thread = ThreadRow(
+        head_sequence=event.thread_sequence,
+        reply_count=thread.reply_count + 1,
+        participant_count=tables.participants.count((channel_id, parent_id)),
+        live_sequence=event.thread_sequence,
+        live_time_us=moment.time_us,
+    )
+    messages.threads.put(channel_id, parent_id, thread)
+
+
+def _deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) -> None:
+    """A deleted reply no longer counts; its number and its tombstone stay."""
+    if not event.parent_message_id:
+        return
+    key = (event.channel_id, event.parent_message_id)
+    messages, tables = state.of(MessageTables), state.of(ThreadTables)
+    reply = require_message(state, event.channel_id, event.message_id)
+    written = tables.participants.get(key, reply.sender_id) or 0
+    if written > 1:
+        tables.participants.put(key, reply.sender_id, written - 1)
+    else:
+        tables.participants.delete(key, reply.sender_id)
+    thread = _thread(state, *key)
+    thread = msgspec.structs.replace(
+        thread,
+        reply_count=thread.reply_count - 1,
+        participant_count=tables.participants.count(key),
+    )
+    if reply.thread_sequence == thread.live_sequence:
+        thread = _with_newest_live(state, key, thread)
+    messages.threads.put(*key, thread)
+
+
+def _with_newest_live(state: State, key: tuple[str, str], thread: ThreadRow) -> ThreadRow:
+    """Looks below the deleted newest reply for the newest one that is left."""
+    below = thread.live_sequence - 1
+    for sequence, message_id in state.of(ThreadTables).replies.scan(key, below, descending=True):
+        row = require_message(state, key[0], message_id)
+        if not row.delete_time_us:
+            return msgspec.structs.replace(
+                thread, live_sequence=sequence, live_time_us=row.create_time_us
+            )
+    return msgspec.structs.replace(thread, live_sequence=0, live_time_us=0)
+
+
+def _list(
+    state: State, request: threads_pb2.ListRepliesRequest, limits: PageLimits
+) -> threads_pb2.ListRepliesResponse:
+    channel_id = request.channel_id
+    require_message(state, channel_id, request.parent_message_id)
+    descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
+    start = request.start_sequence if request.HasField("start_sequence") else None
+    first = scan_start(read_token(request, int), start, descending=descending)
+    key = (channel_id, request.parent_message_id)
+    rows = state.of(ThreadTables).replies.scan(key, first, descending=descending)
+
+    def build(_sequence: int, message_id: str) -> messages_pb2.Message:
+        row = require_message(state, channel_id, message_id)
+        return message_resource(state, channel_id, message_id, row)
+
+    replies, token = fill_page(request, limits, rows, build)
+    return threads_pb2.ListRepliesResponse(replies=replies, next_page_token=token)
+
+
+def _list_participants(
+    state: State, request: threads_pb2.ListThreadParticipantsRequest, limits: PageLimits
+) -> threads_pb2.ListThreadParticipantsResponse:
+    require_message(state, request.channel_id, request.parent_message_id)
+    key = (request.channel_id, request.parent_message_id)
+    rows = state.of(ThreadTables).participants.scan(key, after=read_token(request, str))
+
+    def build(user_id: str, written: int) -> threads_pb2.ThreadParticipant:
+        return threads_pb2.ThreadParticipant(user_id=user_id, reply_count=written)
+
+    participants, token = fill_page(request, limits, rows, build)
+    return threads_pb2.ListThreadParticipantsResponse(
+        participants=participants, next_page_token=token
+    )
+
+
+KIND = Kind(
+    name="threads",
+    tables=(ThreadTables,),
+    commands={threads_pb2.PostReplyRequest: _reply},
+    events={threads_pb2.ReplyPosted: _posted, messages_pb2.MessageDeleted: _deleted},
+    queries={
+        threads_pb2.ListRepliesRequest: _list,
+        threads_pb2.ListThreadParticipantsRequest: _list_participants,
+    },
+)
