@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from gapless.v1 import channels_pb2, errors_pb2
-
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
@@ -100,9 +99,7 @@ def _resource(state: State, channel_id: str, row: ChannelRow) -> channels_pb2.Ch
     )
 
 
-def _create(
-    state: State, command: channels_pb2.CreateChannelRequest, context: Context
-) -> Decision:
+def _create(state: State, command: channels_pb2.CreateChannelRequest, context: Context) -> Decision:
     first = command.first_sequence if command.HasField("first_sequence") else 1
     channel_id = command.channel_id or context.new_id()
     row = state.of(ChannelTables).channels.get(ALL, channel_id)
@@ -143,9 +140,7 @@ def _create(
     return Decision([], channels_pb2.CreateChannelResponse(channel=channel))
 
 
-def _update(
-    state: State, command: channels_pb2.UpdateChannelRequest, context: Context
-) -> Decision:
+def _update(state: State, command: channels_pb2.UpdateChannelRequest, context: Context) -> Decision:
     paths = list(command.update_mask.paths)
     unknown = [path for path in paths if path not in _UPDATABLE]
     if unknown or not paths:

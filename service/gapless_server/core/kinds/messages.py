@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import msgspec
 
 from gapless.v1 import common_pb2, errors_pb2, messages_pb2
-
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import (
     advance_head,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from gapless.v1 import errors_pb2, messages_pb2, threads_pb2
-
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import (
     advance_head,

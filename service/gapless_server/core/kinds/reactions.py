@@ -1,0 +1,196 @@
+"""Reactions: at most one of each emoji by each user on each message that is not deleted."""
+
+from __future__ import annotations
+
+from gapless.v1 import errors_pb2, messages_pb2, reactions_pb2
+from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kinds.messages import require_live_message
+from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
+from gapless_server.core.times import to_timestamp
+
+# Keeps the counts of a message to one small answer; people stay far below it.
+EMOJI_PER_MESSAGE_MAX = 64
+
+MessageKey = tuple[str, str]
+
+# What adds, removes and toggles have in common: whose reaction it is, and to what.
+ReactionCommand = (
+    reactions_pb2.AddReactionRequest
+    | reactions_pb2.RemoveReactionRequest
+    | reactions_pb2.ToggleReactionRequest
+)
+
+
+class ReactionTables:
+    """By channel and message: when each (emoji, user) was added, and how many have each emoji."""
+
+    def __init__(self, undo: UndoLog) -> None:
+        self.times_us: PartitionedTable[MessageKey, tuple[str, str], int] = PartitionedTable(undo)
+        self.counts: PartitionedTable[MessageKey, str, int] = PartitionedTable(undo)
+
+
+def _present(state: State, command: ReactionCommand) -> bool:
+    """Says whether the reaction is there. Raises Refused if its message is not or no longer."""
+    require_live_message(state, command.channel_id, command.message_id)
+    message = (command.channel_id, command.message_id)
+    reaction = (command.emoji, command.user_id)
+    return state.of(ReactionTables).times_us.get(message, reaction) is not None
+
+
+def _count(state: State, command: ReactionCommand) -> int:
+    message = (command.channel_id, command.message_id)
+    return state.of(ReactionTables).counts.get(message, command.emoji) or 0
+
+
+def _added(state: State, command: ReactionCommand) -> reactions_pb2.ReactionAdded:
+    """The event that adds the reaction. Raises Refused, reason TOO_MANY_EMOJI."""
+    message = (command.channel_id, command.message_id)
+    counts = state.of(ReactionTables).counts
+    if (
+        counts.get(message, command.emoji) is None
+        and counts.count(message) >= EMOJI_PER_MESSAGE_MAX
+    ):
+        raise Refused(
+            errors_pb2.ERROR_REASON_TOO_MANY_EMOJI,
+            channel_id=command.channel_id,
+            message_id=command.message_id,
+            emoji_max=EMOJI_PER_MESSAGE_MAX,
+        )
+    return reactions_pb2.ReactionAdded(
+        channel_id=command.channel_id,
+        message_id=command.message_id,
+        user_id=command.user_id,
+        emoji=command.emoji,
+    )
+
+
+def _removed(command: ReactionCommand) -> reactions_pb2.ReactionRemoved:
+    return reactions_pb2.ReactionRemoved(
+        channel_id=command.channel_id,
+        message_id=command.message_id,
+        user_id=command.user_id,
+        emoji=command.emoji,
+    )
+
+
+def _refused(reason: errors_pb2.ErrorReason.ValueType, command: ReactionCommand) -> Refused:
+    return Refused(
+        reason,
+        channel_id=command.channel_id,
+        message_id=command.message_id,
+        user_id=command.user_id,
+        emoji=command.emoji,
+    )
+
+
+def _add(state: State, command: reactions_pb2.AddReactionRequest, _context: Context) -> Decision:
+    count = _count(state, command)
+    if not _present(state, command):
+        response = reactions_pb2.AddReactionResponse(count=count + 1)
+        return Decision([_added(state, command)], response)
+    if command.fail_if_unchanged:
+        raise _refused(errors_pb2.ERROR_REASON_REACTION_ALREADY_EXISTS, command)
+    return Decision([], reactions_pb2.AddReactionResponse(count=count))
+
+
+def _remove(
+    state: State, command: reactions_pb2.RemoveReactionRequest, _context: Context
+) -> Decision:
+    count = _count(state, command)
+    if _present(state, command):
+        response = reactions_pb2.RemoveReactionResponse(count=count - 1)
+        return Decision([_removed(command)], response)
+    if command.fail_if_unchanged:
+        raise _refused(errors_pb2.ERROR_REASON_REACTION_NOT_FOUND, command)
+    return Decision([], reactions_pb2.RemoveReactionResponse(count=count))
+
+
+def _toggle(
+    state: State, command: reactions_pb2.ToggleReactionRequest, _context: Context
+) -> Decision:
+    count = _count(state, command)
+    if _present(state, command):
+        removed = reactions_pb2.ToggleReactionResponse(
+            outcome=reactions_pb2.TOGGLE_OUTCOME_REMOVED, count=count - 1
+        )
+        return Decision([_removed(command)], removed)
+    added = reactions_pb2.ToggleReactionResponse(
+        outcome=reactions_pb2.TOGGLE_OUTCOME_ADDED, count=count + 1
+    )
+    return Decision([_added(state, command)], added)
+
+
+def _evolve_added(state: State, event: reactions_pb2.ReactionAdded, moment: Moment) -> None:
+    tables = state.of(ReactionTables)
+    message = (event.channel_id, event.message_id)
+    tables.times_us.put(message, (event.emoji, event.user_id), moment.time_us)
+    tables.counts.put(message, event.emoji, (tables.counts.get(message, event.emoji) or 0) + 1)
+
+
+def _evolve_removed(state: State, event: reactions_pb2.ReactionRemoved, _moment: Moment) -> None:
+    tables = state.of(ReactionTables)
+    message = (event.channel_id, event.message_id)
+    tables.times_us.delete(message, (event.emoji, event.user_id))
+    count = tables.counts.get(message, event.emoji) or 0
+    if count > 1:
+        tables.counts.put(message, event.emoji, count - 1)
+    else:
+        tables.counts.delete(message, event.emoji)
+
+
+def _message_deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) -> None:
+    """A message's reactions go with it."""
+    tables = state.of(ReactionTables)
+    message = (event.channel_id, event.message_id)
+    tables.times_us.drop(message)
+    tables.counts.drop(message)
+
+
+def _list(
+    state: State, request: reactions_pb2.ListReactionsRequest, limits: PageLimits
+) -> reactions_pb2.ListReactionsResponse:
+    require_live_message(state, request.channel_id, request.message_id)
+    after = read_token(request, tuple[str, str])
+    message = (request.channel_id, request.message_id)
+    rows = state.of(ReactionTables).times_us.scan(message, after=after)
+
+    def build(reaction: tuple[str, str], time_us: int) -> reactions_pb2.Reaction:
+        emoji, user_id = reaction
+        return reactions_pb2.Reaction(
+            emoji=emoji, user_id=user_id, create_time=to_timestamp(time_us)
+        )
+
+    reactions, token = fill_page(request, limits, rows, build)
+    return reactions_pb2.ListReactionsResponse(reactions=reactions, next_page_token=token)
+
+
+def _get_counts(
+    state: State, request: reactions_pb2.GetReactionCountsRequest, _limits: PageLimits
+) -> reactions_pb2.GetReactionCountsResponse:
+    require_live_message(state, request.channel_id, request.message_id)
+    rows = state.of(ReactionTables).counts.scan((request.channel_id, request.message_id))
+    return reactions_pb2.GetReactionCountsResponse(
+        counts=[reactions_pb2.ReactionCount(emoji=emoji, count=count) for emoji, count in rows]
+    )
+
+
+KIND = Kind(
+    name="reactions",
+    tables=(ReactionTables,),
+    commands={
+        reactions_pb2.AddReactionRequest: _add,
+        reactions_pb2.RemoveReactionRequest: _remove,
+        reactions_pb2.ToggleReactionRequest: _toggle,
+    },
+    events={
+        reactions_pb2.ReactionAdded: _evolve_added,
+        reactions_pb2.ReactionRemoved: _evolve_removed,
+        messages_pb2.MessageDeleted: _message_deleted,
+    },
+    queries={
+        reactions_pb2.ListReactionsRequest: _list,
+        reactions_pb2.GetReactionCountsRequest: _get_counts,
+    },
+)

@@ -1,0 +1,97 @@
+"""Read markers: how far a user has read in a channel, and what that leaves unread.
+
+Unread is head minus marker, computed when asked: exact, because a channel's sequence has no gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gapless.v1 import read_markers_pb2
+from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kinds.channels import head_sequence, require_channel
+from gapless_server.core.kinds.memberships import MembershipTables
+from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.state import Moment, State, Table, UndoLog
+
+
+class ReadMarkerTables:
+    """By channel and user: the last sequence that counts as read. No row: nothing does."""
+
+    def __init__(self, undo: UndoLog) -> None:
+        self.sequences: Table[tuple[str, str], int] = Table(undo)
+
+
+def _marker_sequence(state: State, channel_id: str, user_id: str) -> int:
+    """Returns the last sequence that counts as read. Raises Refused, reason CHANNEL_NOT_FOUND."""
+    first_sequence = require_channel(state, channel_id).first_sequence
+    sequence = state.of(ReadMarkerTables).sequences.get((channel_id, user_id))
+    return first_sequence - 1 if sequence is None else sequence
+
+
+def _marker(
+    state: State, channel_id: str, user_id: str, sequence: int
+) -> read_markers_pb2.ReadMarker:
+    head = head_sequence(state, channel_id)
+    return read_markers_pb2.ReadMarker(
+        channel_id=channel_id,
+        user_id=user_id,
+        sequence=sequence,
+        head_sequence=head,
+        unread_count=head - sequence,
+    )
+
+
+def _mark(state: State, command: read_markers_pb2.MarkReadRequest, _context: Context) -> Decision:
+    channel_id, user_id = command.channel_id, command.user_id
+    old = _marker_sequence(state, channel_id, user_id)
+    new = min(command.sequence, head_sequence(state, channel_id))
+    if new <= old:
+        marker = _marker(state, channel_id, user_id, old)
+        return Decision([], read_markers_pb2.MarkReadResponse(marker=marker))
+    marked = read_markers_pb2.ReadMarked(channel_id=channel_id, user_id=user_id, sequence=new)
+    marker = _marker(state, channel_id, user_id, new)
+    return Decision([marked], read_markers_pb2.MarkReadResponse(marker=marker))
+
+
+def _marked(state: State, event: read_markers_pb2.ReadMarked, _moment: Moment) -> None:
+    sequences = state.of(ReadMarkerTables).sequences
+    sequences.put((event.channel_id, event.user_id), event.sequence)
+
+
+def _get(
+    state: State, request: read_markers_pb2.GetReadMarkerRequest, _limits: PageLimits
+) -> read_markers_pb2.GetReadMarkerResponse:
+    channel_id, user_id = request.channel_id, request.user_id
+    sequence = _marker_sequence(state, channel_id, user_id)
+    return read_markers_pb2.GetReadMarkerResponse(
+        marker=_marker(state, channel_id, user_id, sequence)
+    )
+
+
+def _list(
+    state: State, request: read_markers_pb2.ListReadMarkersRequest, limits: PageLimits
+) -> read_markers_pb2.ListReadMarkersResponse:
+    user_id = request.user_id
+    rows = state.of(MembershipTables).by_user.scan(user_id, after=read_token(request, str))
+
+    def build(channel_id: str, _join_time_us: int) -> read_markers_pb2.ReadMarker:
+        sequence = _marker_sequence(state, channel_id, user_id)
+        return _marker(state, channel_id, user_id, sequence)
+
+    # All channels of a user are wanted in one call, so a page is as long as it may be.
+    limits = replace(limits, page_items_default=limits.page_items_max)
+    markers, token = fill_page(request, limits, rows, build)
+    return read_markers_pb2.ListReadMarkersResponse(markers=markers, next_page_token=token)
+
+
+KIND = Kind(
+    name="read_markers",
+    tables=(ReadMarkerTables,),
+    commands={read_markers_pb2.MarkReadRequest: _mark},
+    events={read_markers_pb2.ReadMarked: _marked},
+    queries={
+        read_markers_pb2.GetReadMarkerRequest: _get,
+        read_markers_pb2.ListReadMarkersRequest: _list,
+    },
+)
