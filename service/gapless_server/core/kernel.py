@@ -15,7 +15,6 @@ from google.protobuf.message import Message
 
 from gapless.v1.commands_pb2 import Command, CommandResult
 from gapless.v1.events_pb2 import Event
-
 from gapless_server.core.fingerprint import fingerprint
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import invalid_field

@@ -13,7 +13,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gapless.v1 import options_pb2
-
 from gapless_server.core.refusals import FieldFault, invalid_fields
 
 # Long enough for a UUID with a prefix or a URL-safe hash, short enough for an index key.
