@@ -8,6 +8,8 @@ send them: singly, and many to a message on a stream.
 import builtins
 import collections.abc
 import gapless.v1.channels_pb2
+import gapless.v1.config_pb2
+import gapless.v1.lists_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
@@ -44,6 +46,16 @@ class Command(google.protobuf.message.Message):
     SET_NOTIFICATION_SETTING_FIELD_NUMBER: builtins.int
     UPSERT_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
     REMOVE_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
+    SET_CONFIG_FIELD_NUMBER: builtins.int
+    DELETE_CONFIG_FIELD_NUMBER: builtins.int
+    CREATE_LIST_FIELD_NUMBER: builtins.int
+    INSERT_LIST_ITEMS_FIELD_NUMBER: builtins.int
+    EDIT_LIST_ITEM_FIELD_NUMBER: builtins.int
+    MOVE_LIST_ITEM_FIELD_NUMBER: builtins.int
+    REORDER_LIST_FIELD_NUMBER: builtins.int
+    DELETE_LIST_ITEM_FIELD_NUMBER: builtins.int
+    RECORD_LIST_ITEM_RESULT_FIELD_NUMBER: builtins.int
+    DELETE_LIST_FIELD_NUMBER: builtins.int
     @property
     def create_channel(self) -> gapless.v1.channels_pb2.CreateChannelRequest:
         """See ChannelService.CreateChannel."""
@@ -108,6 +120,46 @@ class Command(google.protobuf.message.Message):
     def remove_push_subscription(self) -> gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionRequest:
         """See PushSubscriptionService.RemovePushSubscription."""
 
+    @property
+    def set_config(self) -> gapless.v1.config_pb2.SetConfigRequest:
+        """See ConfigService.SetConfig."""
+
+    @property
+    def delete_config(self) -> gapless.v1.config_pb2.DeleteConfigRequest:
+        """See ConfigService.DeleteConfig."""
+
+    @property
+    def create_list(self) -> gapless.v1.lists_pb2.CreateListRequest:
+        """See ListService.CreateList."""
+
+    @property
+    def insert_list_items(self) -> gapless.v1.lists_pb2.InsertListItemsRequest:
+        """See ListService.InsertListItems."""
+
+    @property
+    def edit_list_item(self) -> gapless.v1.lists_pb2.EditListItemRequest:
+        """See ListService.EditListItem."""
+
+    @property
+    def move_list_item(self) -> gapless.v1.lists_pb2.MoveListItemRequest:
+        """See ListService.MoveListItem."""
+
+    @property
+    def reorder_list(self) -> gapless.v1.lists_pb2.ReorderListRequest:
+        """See ListService.ReorderList."""
+
+    @property
+    def delete_list_item(self) -> gapless.v1.lists_pb2.DeleteListItemRequest:
+        """See ListService.DeleteListItem."""
+
+    @property
+    def record_list_item_result(self) -> gapless.v1.lists_pb2.RecordListItemResultRequest:
+        """See ListService.RecordListItemResult."""
+
+    @property
+    def delete_list(self) -> gapless.v1.lists_pb2.DeleteListRequest:
+        """See ListService.DeleteList."""
+
     def __init__(
         self,
         *,
@@ -127,10 +179,20 @@ class Command(google.protobuf.message.Message):
         set_notification_setting: gapless.v1.notification_settings_pb2.SetNotificationSettingRequest | None = ...,
         upsert_push_subscription: gapless.v1.push_subscriptions_pb2.UpsertPushSubscriptionRequest | None = ...,
         remove_push_subscription: gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionRequest | None = ...,
+        set_config: gapless.v1.config_pb2.SetConfigRequest | None = ...,
+        delete_config: gapless.v1.config_pb2.DeleteConfigRequest | None = ...,
+        create_list: gapless.v1.lists_pb2.CreateListRequest | None = ...,
+        insert_list_items: gapless.v1.lists_pb2.InsertListItemsRequest | None = ...,
+        edit_list_item: gapless.v1.lists_pb2.EditListItemRequest | None = ...,
+        move_list_item: gapless.v1.lists_pb2.MoveListItemRequest | None = ...,
+        reorder_list: gapless.v1.lists_pb2.ReorderListRequest | None = ...,
+        delete_list_item: gapless.v1.lists_pb2.DeleteListItemRequest | None = ...,
+        record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultRequest | None = ...,
+        delete_list: gapless.v1.lists_pb2.DeleteListRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "delete_message", b"delete_message", "edit_message", b"edit_message", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "post_message", b"post_message", "post_reply", b"post_reply", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "delete_message", b"delete_message", "edit_message", b"edit_message", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "post_message", b"post_message", "post_reply", b"post_reply", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription"] | None: ...
+    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
 
 global___Command = Command
 
@@ -190,6 +252,16 @@ class CommandResult(google.protobuf.message.Message):
     SET_NOTIFICATION_SETTING_FIELD_NUMBER: builtins.int
     UPSERT_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
     REMOVE_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
+    SET_CONFIG_FIELD_NUMBER: builtins.int
+    DELETE_CONFIG_FIELD_NUMBER: builtins.int
+    CREATE_LIST_FIELD_NUMBER: builtins.int
+    INSERT_LIST_ITEMS_FIELD_NUMBER: builtins.int
+    EDIT_LIST_ITEM_FIELD_NUMBER: builtins.int
+    MOVE_LIST_ITEM_FIELD_NUMBER: builtins.int
+    REORDER_LIST_FIELD_NUMBER: builtins.int
+    DELETE_LIST_ITEM_FIELD_NUMBER: builtins.int
+    RECORD_LIST_ITEM_RESULT_FIELD_NUMBER: builtins.int
+    DELETE_LIST_FIELD_NUMBER: builtins.int
     @property
     def error(self) -> global___CommandError:
         """The command was refused and changed nothing."""
@@ -258,6 +330,46 @@ class CommandResult(google.protobuf.message.Message):
     def remove_push_subscription(self) -> gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionResponse:
         """The response of remove_push_subscription."""
 
+    @property
+    def set_config(self) -> gapless.v1.config_pb2.SetConfigResponse:
+        """The response of set_config."""
+
+    @property
+    def delete_config(self) -> gapless.v1.config_pb2.DeleteConfigResponse:
+        """The response of delete_config."""
+
+    @property
+    def create_list(self) -> gapless.v1.lists_pb2.CreateListResponse:
+        """The response of create_list."""
+
+    @property
+    def insert_list_items(self) -> gapless.v1.lists_pb2.InsertListItemsResponse:
+        """The response of insert_list_items."""
+
+    @property
+    def edit_list_item(self) -> gapless.v1.lists_pb2.EditListItemResponse:
+        """The response of edit_list_item."""
+
+    @property
+    def move_list_item(self) -> gapless.v1.lists_pb2.MoveListItemResponse:
+        """The response of move_list_item."""
+
+    @property
+    def reorder_list(self) -> gapless.v1.lists_pb2.ReorderListResponse:
+        """The response of reorder_list."""
+
+    @property
+    def delete_list_item(self) -> gapless.v1.lists_pb2.DeleteListItemResponse:
+        """The response of delete_list_item."""
+
+    @property
+    def record_list_item_result(self) -> gapless.v1.lists_pb2.RecordListItemResultResponse:
+        """The response of record_list_item_result."""
+
+    @property
+    def delete_list(self) -> gapless.v1.lists_pb2.DeleteListResponse:
+        """The response of delete_list."""
+
     def __init__(
         self,
         *,
@@ -278,10 +390,20 @@ class CommandResult(google.protobuf.message.Message):
         set_notification_setting: gapless.v1.notification_settings_pb2.SetNotificationSettingResponse | None = ...,
         upsert_push_subscription: gapless.v1.push_subscriptions_pb2.UpsertPushSubscriptionResponse | None = ...,
         remove_push_subscription: gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionResponse | None = ...,
+        set_config: gapless.v1.config_pb2.SetConfigResponse | None = ...,
+        delete_config: gapless.v1.config_pb2.DeleteConfigResponse | None = ...,
+        create_list: gapless.v1.lists_pb2.CreateListResponse | None = ...,
+        insert_list_items: gapless.v1.lists_pb2.InsertListItemsResponse | None = ...,
+        edit_list_item: gapless.v1.lists_pb2.EditListItemResponse | None = ...,
+        move_list_item: gapless.v1.lists_pb2.MoveListItemResponse | None = ...,
+        reorder_list: gapless.v1.lists_pb2.ReorderListResponse | None = ...,
+        delete_list_item: gapless.v1.lists_pb2.DeleteListItemResponse | None = ...,
+        record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultResponse | None = ...,
+        delete_list: gapless.v1.lists_pb2.DeleteListResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "delete_message", b"delete_message", "edit_message", b"edit_message", "error", b"error", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "post_message", b"post_message", "post_reply", b"post_reply", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "result", b"result", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "delete_message", b"delete_message", "edit_message", b"edit_message", "error", b"error", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "post_message", b"post_message", "post_reply", b"post_reply", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "result", b"result", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription"] | None: ...
+    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "result", b"result", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "result", b"result", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
 
 global___CommandResult = CommandResult
 

@@ -87,6 +87,35 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The user is not a member."""
     ERROR_REASON_PUSH_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 70
     """The user has no such endpoint."""
+    ERROR_REASON_CONFIG_NOT_FOUND: _ErrorReason.ValueType  # 150
+    """The key does not exist."""
+    ERROR_REASON_CONFIG_VERSION_MISMATCH: _ErrorReason.ValueType  # 151
+    """The key is not at the version expected. `version` is the one to expect now, 0
+    while the key does not exist; `last_version` is that of the key's newest
+    change, a deletion included.
+    """
+    ERROR_REASON_LIST_NOT_FOUND: _ErrorReason.ValueType  # 170
+    """The list does not exist."""
+    ERROR_REASON_LIST_ALREADY_EXISTS: _ErrorReason.ValueType  # 171
+    """The list exists."""
+    ERROR_REASON_LIST_ITEM_NOT_FOUND: _ErrorReason.ValueType  # 172
+    """The item is not in the list."""
+    ERROR_REASON_LIST_ITEM_ALREADY_EXISTS: _ErrorReason.ValueType  # 173
+    """The list has an item with this id."""
+    ERROR_REASON_LIST_ITEM_VERSION_MISMATCH: _ErrorReason.ValueType  # 174
+    """The item is not at the version expected."""
+    ERROR_REASON_LIST_VERSION_MISMATCH: _ErrorReason.ValueType  # 175
+    """The list is not at the version expected."""
+    ERROR_REASON_LIST_ITEMS_DIFFER: _ErrorReason.ValueType  # 176
+    """The ids of a reordering are not those of the list. `missing` and `unknown` name
+    at most ten each, and say how many more there are.
+    """
+    ERROR_REASON_LIST_FULL: _ErrorReason.ValueType  # 177
+    """The list would have too many items."""
+    ERROR_REASON_LIST_ITEM_RESULTS_FULL: _ErrorReason.ValueType  # 178
+    """The version of the item has too many results."""
+    ERROR_REASON_LIST_CHANGED_BETWEEN_PAGES: _ErrorReason.ValueType  # 179
+    """The list changed after the page before was read."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The number after "code" is that of google.rpc.Code."""
@@ -153,4 +182,33 @@ ERROR_REASON_MEMBERSHIP_NOT_FOUND: ErrorReason.ValueType  # 61
 """The user is not a member."""
 ERROR_REASON_PUSH_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 70
 """The user has no such endpoint."""
+ERROR_REASON_CONFIG_NOT_FOUND: ErrorReason.ValueType  # 150
+"""The key does not exist."""
+ERROR_REASON_CONFIG_VERSION_MISMATCH: ErrorReason.ValueType  # 151
+"""The key is not at the version expected. `version` is the one to expect now, 0
+while the key does not exist; `last_version` is that of the key's newest
+change, a deletion included.
+"""
+ERROR_REASON_LIST_NOT_FOUND: ErrorReason.ValueType  # 170
+"""The list does not exist."""
+ERROR_REASON_LIST_ALREADY_EXISTS: ErrorReason.ValueType  # 171
+"""The list exists."""
+ERROR_REASON_LIST_ITEM_NOT_FOUND: ErrorReason.ValueType  # 172
+"""The item is not in the list."""
+ERROR_REASON_LIST_ITEM_ALREADY_EXISTS: ErrorReason.ValueType  # 173
+"""The list has an item with this id."""
+ERROR_REASON_LIST_ITEM_VERSION_MISMATCH: ErrorReason.ValueType  # 174
+"""The item is not at the version expected."""
+ERROR_REASON_LIST_VERSION_MISMATCH: ErrorReason.ValueType  # 175
+"""The list is not at the version expected."""
+ERROR_REASON_LIST_ITEMS_DIFFER: ErrorReason.ValueType  # 176
+"""The ids of a reordering are not those of the list. `missing` and `unknown` name
+at most ten each, and say how many more there are.
+"""
+ERROR_REASON_LIST_FULL: ErrorReason.ValueType  # 177
+"""The list would have too many items."""
+ERROR_REASON_LIST_ITEM_RESULTS_FULL: ErrorReason.ValueType  # 178
+"""The version of the item has too many results."""
+ERROR_REASON_LIST_CHANGED_BETWEEN_PAGES: ErrorReason.ValueType  # 179
+"""The list changed after the page before was read."""
 global___ErrorReason = ErrorReason

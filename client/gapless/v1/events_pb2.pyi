@@ -8,6 +8,8 @@ import collections.abc
 import gapless.v1.channels_pb2
 import gapless.v1.commands_pb2
 import gapless.v1.common_pb2
+import gapless.v1.config_pb2
+import gapless.v1.lists_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
@@ -44,6 +46,16 @@ class Event(google.protobuf.message.Message):
     NOTIFICATION_SETTING_CHANGED_FIELD_NUMBER: builtins.int
     PUSH_SUBSCRIPTION_UPSERTED_FIELD_NUMBER: builtins.int
     PUSH_SUBSCRIPTION_REMOVED_FIELD_NUMBER: builtins.int
+    CONFIG_SET_FIELD_NUMBER: builtins.int
+    CONFIG_DELETED_FIELD_NUMBER: builtins.int
+    LIST_CREATED_FIELD_NUMBER: builtins.int
+    LIST_ITEMS_INSERTED_FIELD_NUMBER: builtins.int
+    LIST_ITEM_EDITED_FIELD_NUMBER: builtins.int
+    LIST_ITEM_MOVED_FIELD_NUMBER: builtins.int
+    LIST_REORDERED_FIELD_NUMBER: builtins.int
+    LIST_ITEM_DELETED_FIELD_NUMBER: builtins.int
+    LIST_ITEM_RESULT_RECORDED_FIELD_NUMBER: builtins.int
+    LIST_DELETED_FIELD_NUMBER: builtins.int
     @property
     def channel_created(self) -> gapless.v1.channels_pb2.ChannelCreated:
         """A channel came into being."""
@@ -104,6 +116,46 @@ class Event(google.protobuf.message.Message):
     def push_subscription_removed(self) -> gapless.v1.push_subscriptions_pb2.PushSubscriptionRemoved:
         """A push subscription was removed."""
 
+    @property
+    def config_set(self) -> gapless.v1.config_pb2.ConfigSet:
+        """A key of the configuration got another value."""
+
+    @property
+    def config_deleted(self) -> gapless.v1.config_pb2.ConfigDeleted:
+        """A key of the configuration was deleted."""
+
+    @property
+    def list_created(self) -> gapless.v1.lists_pb2.ListCreated:
+        """A list came into being."""
+
+    @property
+    def list_items_inserted(self) -> gapless.v1.lists_pb2.ListItemsInserted:
+        """Items were put into a list."""
+
+    @property
+    def list_item_edited(self) -> gapless.v1.lists_pb2.ListItemEdited:
+        """The content of an item of a list was replaced."""
+
+    @property
+    def list_item_moved(self) -> gapless.v1.lists_pb2.ListItemMoved:
+        """An item of a list was moved."""
+
+    @property
+    def list_reordered(self) -> gapless.v1.lists_pb2.ListReordered:
+        """The items of a list were put in a new order."""
+
+    @property
+    def list_item_deleted(self) -> gapless.v1.lists_pb2.ListItemDeleted:
+        """An item was taken out of a list."""
+
+    @property
+    def list_item_result_recorded(self) -> gapless.v1.lists_pb2.ListItemResultRecorded:
+        """A result was recorded against a version of an item."""
+
+    @property
+    def list_deleted(self) -> gapless.v1.lists_pb2.ListDeleted:
+        """A list was deleted."""
+
     def __init__(
         self,
         *,
@@ -122,10 +174,20 @@ class Event(google.protobuf.message.Message):
         notification_setting_changed: gapless.v1.notification_settings_pb2.NotificationSettingChanged | None = ...,
         push_subscription_upserted: gapless.v1.push_subscriptions_pb2.PushSubscriptionUpserted | None = ...,
         push_subscription_removed: gapless.v1.push_subscriptions_pb2.PushSubscriptionRemoved | None = ...,
+        config_set: gapless.v1.config_pb2.ConfigSet | None = ...,
+        config_deleted: gapless.v1.config_pb2.ConfigDeleted | None = ...,
+        list_created: gapless.v1.lists_pb2.ListCreated | None = ...,
+        list_items_inserted: gapless.v1.lists_pb2.ListItemsInserted | None = ...,
+        list_item_edited: gapless.v1.lists_pb2.ListItemEdited | None = ...,
+        list_item_moved: gapless.v1.lists_pb2.ListItemMoved | None = ...,
+        list_reordered: gapless.v1.lists_pb2.ListReordered | None = ...,
+        list_item_deleted: gapless.v1.lists_pb2.ListItemDeleted | None = ...,
+        list_item_result_recorded: gapless.v1.lists_pb2.ListItemResultRecorded | None = ...,
+        list_deleted: gapless.v1.lists_pb2.ListDeleted | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "event", b"event", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "event", b"event", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed"] | None: ...
+    def HasField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted"] | None: ...
 
 global___Event = Event
 
@@ -172,6 +234,7 @@ class EventFilter(google.protobuf.message.Message):
 
     CHANNEL_IDS_FIELD_NUMBER: builtins.int
     EVENT_TYPES_FIELD_NUMBER: builtins.int
+    CONFIG_KEY_PREFIXES_FIELD_NUMBER: builtins.int
     @property
     def channel_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only events of these channels; empty: of all, and those of no channel too. At
@@ -184,13 +247,21 @@ class EventFilter(google.protobuf.message.Message):
         "message_posted"; empty: all. An unknown name is INVALID_ARGUMENT.
         """
 
+    @property
+    def config_key_prefixes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Only changes of configuration keys that begin with one of these; empty: all
+        events, of configuration or not. At most 1,000. For every key, ask for the
+        event types "config_set" and "config_deleted" instead.
+        """
+
     def __init__(
         self,
         *,
         channel_ids: collections.abc.Iterable[builtins.str] | None = ...,
         event_types: collections.abc.Iterable[builtins.str] | None = ...,
+        config_key_prefixes: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["channel_ids", b"channel_ids", "event_types", b"event_types"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["channel_ids", b"channel_ids", "config_key_prefixes", b"config_key_prefixes", "event_types", b"event_types"]) -> None: ...
 
 global___EventFilter = EventFilter
 
