@@ -55,6 +55,8 @@ Decide = Callable[[State, Any, Context], Decision]
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
 Query = Callable[[State, Any, PageLimits], Message]
+# timed query(state, request, limits, time_us): its answer also depends on when it is asked.
+TimedQuery = Callable[[State, Any, PageLimits, int], Message]
 
 
 class Auditor:
@@ -73,8 +75,8 @@ class Auditor:
 class Kind:
     """A kind of thing: what it registers with the kernel.
 
-    `commands`, `events` and `queries` are keyed by the type of the message. Several kinds may
-    listen to the same event; they evolve in the order of the kinds.
+    `commands`, `events`, `queries` and `timed_queries` are keyed by the type of the message.
+    Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Kind:
     commands: Mapping[type[Message], Decide] = field(default_factory=dict)
     events: Mapping[type[Message], Evolve] = field(default_factory=dict)
     queries: Mapping[type[Message], Query] = field(default_factory=dict)
+    timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
@@ -99,7 +102,7 @@ class Kernel:
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self.kinds = tuple(kinds)
         self.validator = Validator()
-        self.queries: dict[type[Message], Query] = {}
+        self.queries: dict[type[Message], TimedQuery] = {}
         self.command_fields: dict[type[Message], str] = {}
         self._commands: dict[str, CommandType] = {}
         self._evolvers: defaultdict[str, list[Evolve]] = defaultdict(list)
@@ -125,7 +128,8 @@ class Kernel:
             if event_type not in self.event_fields:
                 raise LookupError(f"kind {kind.name}: {event_type.__name__} is not in Event")
             self._evolvers[self.event_fields[event_type]].append(evolve)
-        self.queries.update(kind.queries)
+        self.queries.update(kind.timed_queries)
+        self.queries.update({request: _timed(query) for request, query in kind.queries.items()})
 
     def new_state(self) -> State:
         """Returns the state of an empty log."""
@@ -171,7 +175,17 @@ class Kernel:
             for evolve in self._evolvers[name]:
                 evolve(state, message, moment)
 
-    def query(self, state: State, request: Message, limits: PageLimits) -> Message:
-        """Answers a read of any kind. Raises Refused."""
+    def query(
+        self, state: State, request: Message, limits: PageLimits, time_us: int = 0
+    ) -> Message:
+        """Answers a read of any kind. Raises Refused.
+
+        `time_us` is the moment that the next command would get: what has a time to live is shown
+        as that command would find it.
+        """
         self.validator.check(request)
-        return self.queries[type(request)](state, request, limits)
+        return self.queries[type(request)](state, request, limits, time_us)
+
+
+def _timed(query: Query) -> TimedQuery:
+    return lambda state, request, limits, _time_us: query(state, request, limits)

@@ -101,6 +101,12 @@ class _Part(Generic[Key, Row]):
         self.rows: dict[Key, Row] = {}
         self.order: SortedList | None = None
 
+    def ordered(self) -> SortedList:
+        """Returns the keys in order; from now on their order is kept up."""
+        if self.order is None:
+            self.order = SortedList(self.rows)
+        return self.order
+
 
 class PartitionedTable(Generic[Partition, Key, Row]):
     """Rows by partition and key; the keys of a partition can be listed in order."""
@@ -160,11 +166,35 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         part = self._parts.get(partition)
         if part is None:
             return
-        if part.order is None:
-            part.order = SortedList(part.rows)
-        keys = part.order if after is None else part.order.irange(after, inclusive=(False, True))
+        order = part.ordered()
+        keys = order if after is None else order.irange(after, inclusive=(False, True))
         for key in keys:
             yield key, part.rows[key]
+
+    def first(self, partition: Partition) -> tuple[Key, Row] | None:
+        """Returns the smallest key of the partition with its row, or None."""
+        part = self._parts.get(partition)
+        if part is None:
+            return None
+        key = part.ordered()[0]
+        return key, part.rows[key]
+
+    def last(self, partition: Partition) -> tuple[Key, Row] | None:
+        """Returns the largest key of the partition with its row, or None."""
+        part = self._parts.get(partition)
+        if part is None:
+            return None
+        key = part.ordered()[-1]
+        return key, part.rows[key]
+
+    def floor(self, partition: Partition, key: Key) -> tuple[Key, Row] | None:
+        """Returns the largest key that is at most `key`, with its row, or None."""
+        part = self._parts.get(partition)
+        if part is None:
+            return None
+        for found in part.ordered().irange(None, key, reverse=True):
+            return found, part.rows[found]
+        return None
 
     def _restore(self, partition: Partition, key: Key, old: Row | None) -> None:
         if old is None:
