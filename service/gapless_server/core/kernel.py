@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 
 from gapless.v1.commands_pb2 import Command, CommandResult
 from gapless.v1.events_pb2 import Event
+from gapless_server.core.audit import Audit
+from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
 from gapless_server.core.fingerprint import fingerprint
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import invalid_field
@@ -57,18 +59,6 @@ Evolve = Callable[[State, Any, Moment], None]
 Query = Callable[[State, Any, PageLimits], Message]
 # timed query(state, request, limits, time_us): its answer also depends on when it is asked.
 TimedQuery = Callable[[State, Any, PageLimits, int], Message]
-
-
-class Auditor:
-    """Recounts one promise of a kind from the events alone, without the state (see verify)."""
-
-    def observe(self, event: Message, moment: Moment) -> None:
-        """Takes the next event of the log, of any kind."""
-        raise NotImplementedError
-
-    def breaches(self) -> list[str]:
-        """Returns every breach found so far, each as a sentence that says what and where."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -135,6 +125,10 @@ class Kernel:
         """Returns the state of an empty log."""
         classes = dict.fromkeys(tables for kind in self.kinds for tables in kind.tables)
         return State(classes)
+
+    def new_audit(self) -> Audit:
+        """Returns an audit of a whole log, with the auditors of every kind."""
+        return Audit(auditor for kind in self.kinds for auditor in kind.auditors)
 
     def typed(self, command: Command) -> tuple[CommandType, Message]:
         """Returns the type and the typed message of a command that keeps its field rules.

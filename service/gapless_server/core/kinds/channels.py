@@ -6,6 +6,7 @@ import msgspec
 
 from gapless.v1 import channels_pb2, errors_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kinds.channels_audit import ChannelAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.state import Moment, PartitionedTable, State, Table, UndoLog
@@ -242,4 +243,5 @@ KIND = Kind(
         channels_pb2.GetChannelRequest: _get,
         channels_pb2.ListChannelsRequest: _list,
     },
+    auditors=(ChannelAuditor,),
 )

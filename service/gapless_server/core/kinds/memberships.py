@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless.v1 import errors_pb2, memberships_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import require_channel
+from gapless_server.core.kinds.memberships_audit import MembershipAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
@@ -125,4 +126,5 @@ KIND = Kind(
         memberships_pb2.ListMembersRequest: _list_members,
         memberships_pb2.ListMembershipsRequest: _list_memberships,
     },
+    auditors=(MembershipAuditor,),
 )

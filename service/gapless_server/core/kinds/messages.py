@@ -14,6 +14,7 @@ from gapless_server.core.kinds.channels import (
     require_channel,
     sorted_attributes,
 )
+from gapless_server.core.kinds.messages_audit import MessageAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
@@ -291,4 +292,5 @@ KIND = Kind(
         messages_pb2.GetMessageRequest: _get,
         messages_pb2.ListMessagesRequest: _list,
     },
+    auditors=(MessageAuditor,),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless.v1 import errors_pb2, messages_pb2, reactions_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.messages import require_live_message
+from gapless_server.core.kinds.reactions_audit import ReactionAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
@@ -193,4 +194,5 @@ KIND = Kind(
         reactions_pb2.ListReactionsRequest: _list,
         reactions_pb2.GetReactionCountsRequest: _get_counts,
     },
+    auditors=(ReactionAuditor,),
 )

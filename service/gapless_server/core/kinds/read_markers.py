@@ -11,6 +11,7 @@ from gapless.v1 import read_markers_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import head_sequence, require_channel
 from gapless_server.core.kinds.memberships import MembershipTables
+from gapless_server.core.kinds.read_markers_audit import ReadMarkerAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.state import Moment, State, Table, UndoLog
 
@@ -94,4 +95,5 @@ KIND = Kind(
         read_markers_pb2.GetReadMarkerRequest: _get,
         read_markers_pb2.ListReadMarkersRequest: _list,
     },
+    auditors=(ReadMarkerAuditor,),
 )

@@ -23,6 +23,7 @@ from gapless_server.core.kinds.messages import (
     require_message,
     scan_start,
 )
+from gapless_server.core.kinds.threads_audit import ThreadAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, SequenceTable, State, UndoLog
@@ -189,4 +190,5 @@ KIND = Kind(
         threads_pb2.ListRepliesRequest: _list,
         threads_pb2.ListThreadParticipantsRequest: _list_participants,
     },
+    auditors=(ThreadAuditor,),
 )
