@@ -1,0 +1,1 @@
+"""The SDK of gapless: clients in both colours, typed errors, and the generated stubs."""

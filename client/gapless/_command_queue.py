@@ -1,0 +1,173 @@
+"""The commands of one pipelined stream: which wait, which are under way, which are answered.
+
+Knows nothing of connections, tasks or threads; a pipeline of either colour drives it, and holds a
+lock around it where there are threads.
+
+Invariants:
+1. Commands leave in the order in which they came, and come back in front, in order, when their
+   stream breaks.
+2. Answers belong to the oldest frame under way, one to each of its commands, in order.
+3. At most ``FRAMES_IN_FLIGHT_MAX`` frames are under way, each within both limits of a frame.
+4. A command is in exactly one place, waiting or in one frame, until it is answered or failed. One
+   whose time is over keeps its place in a frame under way, so that (2) holds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Final
+
+from gapless._commands import PendingCommand
+from gapless._retry import break_leaves_outcome_open, is_retryable
+from gapless.errors import GaplessError, InternalError
+from gapless.v1 import commands_pb2
+
+# While the service commits one frame, the next is on its way; more would only wait there.
+FRAMES_IN_FLIGHT_MAX: Final = 2
+# The service takes 10,000; smaller frames are answered sooner and are as fast.
+FRAME_COMMANDS_MAX: Final = 2_000
+# gRPC services take messages up to 4 MiB unless told otherwise.
+FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
+
+
+class CommandQueue:
+    """See the head of this file."""
+
+    def __init__(self, address: str, *, commands_max: int, bytes_max: int) -> None:
+        """A queue for commands that go to `address`.
+
+        `commands_max` and `bytes_max` bound what has no answer yet, waiting or under way.
+        """
+        self._address = address
+        self._commands_max = commands_max
+        self._bytes_max = bytes_max
+        self._waiting: list[PendingCommand] = []
+        self._waiting_bytes = 0
+        self._in_flight: deque[list[PendingCommand]] = deque()
+        self._in_flight_commands = 0
+        self._in_flight_bytes = 0
+
+    def is_empty(self) -> bool:
+        """Whether every command is answered or failed."""
+        return not self._waiting and not self._in_flight
+
+    def has_room(self) -> bool:
+        """Whether another command may be added. One may always be added to an empty queue."""
+        return (
+            len(self._waiting) + self._in_flight_commands < self._commands_max
+            and self._waiting_bytes + self._in_flight_bytes < self._bytes_max
+        )
+
+    def add(self, command: PendingCommand) -> None:
+        """Puts a command, with its waiter set, at the end."""
+        self._waiting.append(command)
+        self._waiting_bytes += len(command.data)
+
+    def next_frame(self) -> bytes | None:
+        """What to send now, or None if there is nothing or enough is under way."""
+        if not self._waiting or len(self._in_flight) >= FRAMES_IN_FLIGHT_MAX:
+            return None
+        frame, frame_bytes = self._cut()
+        self._waiting_bytes -= frame_bytes
+        self._in_flight.append(frame)
+        self._in_flight_commands += len(frame)
+        self._in_flight_bytes += frame_bytes
+        return b"".join([command.data for command in frame])
+
+    def _cut(self) -> tuple[list[PendingCommand], int]:
+        """Takes as much from the front as one frame holds, at least one command."""
+        waiting = self._waiting
+        if len(waiting) <= FRAME_COMMANDS_MAX and self._waiting_bytes <= FRAME_BYTES_MAX:
+            self._waiting = []
+            return waiting, self._waiting_bytes
+        count = 0
+        size = 0
+        for command in itertools.islice(waiting, FRAME_COMMANDS_MAX):
+            if count and size + len(command.data) > FRAME_BYTES_MAX:
+                break
+            count += 1
+            size += len(command.data)
+        self._waiting = waiting[count:]
+        return waiting[:count], size
+
+    def answer(self, response: commands_pb2.PipelineResponse) -> None:
+        """Gives the oldest frame under way its answers.
+
+        Raises:
+            InternalError: the response does not fit the frame; the stream is of no more use.
+        """
+        results = response.results
+        if not self._in_flight or len(results) != len(self._in_flight[0]):
+            expected = len(self._in_flight[0]) if self._in_flight else 0
+            raise InternalError(
+                f"the service at {self._address} answered {len(results)} commands where {expected}"
+                " were asked; the service and this SDK do not fit together"
+            )
+        frame = self._land()
+        for command, result in zip(frame, results, strict=True):
+            command.settle(result)
+
+    def _land(self) -> list[PendingCommand]:
+        frame = self._in_flight.popleft()
+        self._in_flight_commands -= len(frame)
+        self._in_flight_bytes -= sum([len(command.data) for command in frame])
+        return frame
+
+    def stream_broke(self, error: GaplessError, now: float) -> None:
+        """Takes back what was under way, to be sent again; fails what is not to be sent again.
+
+        A break with nothing under way means that the service was not reached, or that it refused
+        the stream: then it counts as an attempt of every waiting command.
+        """
+        attempted = [command for frame in self._in_flight for command in frame]
+        outcome_open = break_leaves_outcome_open(error)
+        for command in attempted:
+            command.outcome_open = command.outcome_open or outcome_open
+        waiting = self._waiting
+        commands = attempted + waiting
+        for command in attempted or waiting:
+            command.attempts += 1
+            command.last_error = error
+        self._clear()
+        retryable = is_retryable(error)
+        for command in commands:
+            attempts_max = command.attempts_max
+            spent = attempts_max is not None and command.attempts >= attempts_max
+            if retryable and not spent and command.deadline > now:
+                self.add(command)
+            else:
+                command.fail(error)
+
+    def fail_all(self, error: GaplessError) -> None:
+        """Fails every command; what was under way may have been applied."""
+        for frame in self._in_flight:
+            for command in frame:
+                command.outcome_open = True
+                command.fail(error)
+        for command in self._waiting:
+            command.fail(error)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._waiting = []
+        self._waiting_bytes = 0
+        self._in_flight.clear()
+        self._in_flight_commands = 0
+        self._in_flight_bytes = 0
+
+    def expire(self, now: float) -> float | None:
+        """Fails the commands whose time is over; returns the next deadline, or None if empty."""
+        for frame in self._in_flight:
+            for command in frame:
+                if command.deadline <= now:
+                    command.expire(self._address, in_flight=True)
+        overdue = [command for command in self._waiting if command.deadline <= now]
+        if overdue:
+            self._waiting = [command for command in self._waiting if command.deadline > now]
+            self._waiting_bytes -= sum(len(command.data) for command in overdue)
+            for command in overdue:
+                command.expire(self._address, in_flight=False)
+        in_flight = itertools.chain.from_iterable(self._in_flight)
+        deadlines = [command.deadline for command in itertools.chain(in_flight, self._waiting)]
+        return min((deadline for deadline in deadlines if deadline > now), default=None)

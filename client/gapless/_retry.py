@@ -1,0 +1,96 @@
+"""When to send again, and how long to wait before: decisions only, for both colours.
+
+Sending again is always safe here: a command keeps its request id, so it is applied at most once,
+and a read changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grpc import StatusCode
+
+from gapless.errors import GaplessError, OutcomeUnknown, RetryAdvice
+
+BACKOFF_SECONDS_FIRST: Final = 0.05
+BACKOFF_SECONDS_MAX: Final = 2.0
+# Callers who were all told to wait one second shall not all come back at that instant.
+DELAY_SPREAD: Final = 0.25
+
+# With these statuses a stream was turned away before any command of it was looked at.
+_STREAM_REFUSED: Final = frozenset(
+    {
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.NOT_FOUND,
+        StatusCode.PERMISSION_DENIED,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.UNAUTHENTICATED,
+        StatusCode.UNIMPLEMENTED,
+    }
+)
+
+
+def is_retryable(error: GaplessError) -> bool:
+    """Whether sending the same again may help."""
+    if error.retry_advice is not RetryAdvice.UNSPECIFIED:
+        return error.retry_advice is RetryAdvice.AFTER_DELAY
+    match error.code:
+        case StatusCode.UNAVAILABLE:
+            return True
+        case StatusCode.RESOURCE_EXHAUSTED:
+            return error.retry_delay_seconds is not None
+        case StatusCode.CANCELLED:
+            # A service that is going down hard cancels its calls; what the caller itself cancels
+            # never comes this way.
+            return not error.reason
+        case StatusCode.INTERNAL:
+            # How gRPC reports a connection that broke in the middle of a message.
+            return not error.reason and "RST_STREAM" in error.message
+        case _:
+            return False
+
+
+def backoff_seconds(failures: int, jitter: float) -> float:
+    """The wait after so many failures in a row, from 1; doubles each time up to a maximum.
+
+    `jitter`, from 0 to 1, takes up to half of it away.
+    """
+    exponent = min(failures - 1, 16)
+    return min(BACKOFF_SECONDS_FIRST * 2.0**exponent, BACKOFF_SECONDS_MAX) * (1 - jitter / 2)
+
+
+def seconds_before_retry(
+    error: GaplessError,
+    *,
+    attempts: int,
+    attempts_max: int | None,
+    seconds_left: float,
+    jitter: float,
+) -> float | None:
+    """How long to wait before the next attempt, or None if there is to be none.
+
+    Args:
+        error: what the last attempt led to.
+        attempts: how many were made, from 1.
+        attempts_max: how many may be made; None: as many as the time allows.
+        seconds_left: what is left of the whole budget of the call.
+        jitter: from 0 to 1, drawn anew for every decision.
+    """
+    if not is_retryable(error):
+        return None
+    if attempts_max is not None and attempts >= attempts_max:
+        return None
+    wait = backoff_seconds(attempts, jitter)
+    if error.retry_delay_seconds is not None:
+        wait = max(wait, error.retry_delay_seconds * (1 + DELAY_SPREAD * jitter))
+    return wait if wait < seconds_left else None
+
+
+def refusal_leaves_outcome_open(error: GaplessError) -> bool:
+    """Whether a command may have been applied although this was its answer."""
+    return isinstance(error, OutcomeUnknown)
+
+
+def break_leaves_outcome_open(error: GaplessError) -> bool:
+    """Whether a command may have been applied that was under way when its stream broke so."""
+    return error.code not in _STREAM_REFUSED
