@@ -3,6 +3,8 @@
 from gapless_server.core.kernel import Kind
 from gapless_server.core.kinds import (
     channels,
+    config,
+    lists,
     memberships,
     messages,
     notification_settings,
@@ -22,4 +24,6 @@ KINDS: tuple[Kind, ...] = (
     read_markers.KIND,
     notification_settings.KIND,
     push_subscriptions.KIND,
+    config.KIND,
+    lists.KIND,
 )
