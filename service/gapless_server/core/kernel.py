@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from gapless.v1.commands_pb2 import Command, CommandResult
 from gapless.v1.events_pb2 import Event
@@ -78,6 +79,11 @@ class Kind:
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
+# The unions are filled by the name of a field that the descriptors give.
+_new_event: Callable[..., Event] = Event
+_new_result: Callable[..., CommandResult] = CommandResult
+
+
 class CommandType(NamedTuple):
     """A command that some kind decides: its field and number in Command, and its decider."""
 
@@ -97,7 +103,7 @@ class Kernel:
         self._commands: dict[str, CommandType] = {}
         self._evolvers: defaultdict[str, list[Evolve]] = defaultdict(list)
         self.event_fields = {
-            union_field.message_type._concrete_class: union_field.name
+            GetMessageClass(union_field.message_type): union_field.name
             for union_field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
         }
         for kind in self.kinds:
@@ -105,7 +111,7 @@ class Kernel:
 
     def _register(self, kind: Kind) -> None:
         for union_field in Command.DESCRIPTOR.oneofs_by_name["command"].fields:
-            command_type = union_field.message_type._concrete_class
+            command_type = GetMessageClass(union_field.message_type)
             if command_type in kind.commands:
                 self.command_fields[command_type] = union_field.name
                 self._commands[union_field.name] = CommandType(
@@ -153,14 +159,14 @@ class Kernel:
         """Returns the events of a command and its answer; changes nothing. Raises Refused."""
         decision = command_type.decide(state, message, context)
         event_fields = self.event_fields
-        events = [Event(**{event_fields[type(event)]: event}) for event in decision.events]
-        return events, CommandResult(**{command_type.field: decision.response})
+        events = [_new_event(**{event_fields[type(event)]: event}) for event in decision.events]
+        return events, _new_result(**{command_type.field: decision.response})
 
     def evolve(self, state: State, events: Iterable[Event], moment: Moment) -> None:
         """Changes state by what happened. An exception here is a fault of the service."""
         for event in events:
-            name = event.WhichOneof("event")
-            if name not in self._evolvers:
+            name: str | None = event.WhichOneof("event")
+            if name is None or name not in self._evolvers:
                 raise LookupError(
                     f"position {moment.position} holds an event that this version does not know;"
                     " run the version that wrote it, or a newer one"

@@ -1,0 +1,127 @@
+"""The journal port: what the writer asks of whatever makes its entries durable.
+
+A journal holds rounds. A round is the entries that were committed together, as one block of
+bytes that the journal does not look into. The promises, which one contract test holds for every
+backend by these numbers:
+
+J1. When `append` returns, the round is durable: it survives a crash of the process, and with a
+    backend that says so, a loss of power.
+J2. A round is there whole or not at all.
+J3. Rounds are given back in the order of their positions, byte for byte as they were appended.
+J4. A round that does not begin right after the head is refused with `ValueError`; nothing is kept.
+J5. If `append` raises `OutcomeUnknown`, the round may or may not be there after a new start; the
+    journal takes no further round.
+J6. One journal at a time has a log open; a second is refused with `OwnedElsewhere`, which names
+    the owner.
+J7. A log comes into being with its first round: opening and reading one that is not there
+    leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple, Protocol
+
+# What stands before the first link of every chain.
+CHAIN_START = bytes(32)
+
+
+class Round(NamedTuple):
+    """The entries that are committed together.
+
+    `chain_hash` covers this round and, through the hash before it, all earlier ones.
+    """
+
+    first_position: int
+    last_position: int
+    data: bytes
+    chain_hash: bytes
+
+
+class Head(NamedTuple):
+    """The newest durable position of a log, 0 if it is empty, and the chain's hash there."""
+
+    position: int
+    chain_hash: bytes
+
+
+EMPTY_HEAD = Head(0, CHAIN_START)
+
+
+def link(before: bytes, first_position: int, last_position: int, data: bytes) -> bytes:
+    """Returns the chain hash of a round: BLAKE2b, 32 bytes.
+
+    The data enters as its own hash, so that a link can be checked without the data.
+    """
+    digest = hashlib.blake2b(data, digest_size=32).digest()
+    numbers = first_position.to_bytes(8, "big") + last_position.to_bytes(8, "big")
+    return hashlib.blake2b(before + numbers + digest, digest_size=32).digest()
+
+
+class JournalError(Exception):
+    """A log cannot be opened, read or written; the text says which, why and what to do."""
+
+
+class OwnedElsewhere(JournalError):
+    """Another process has the log open."""
+
+
+class Corrupt(JournalError):
+    """What is stored is not what was written; it is not served."""
+
+
+class OutcomeUnknown(JournalError):
+    """A commit failed in a way that leaves open whether it is durable."""
+
+
+class Journal(Protocol):
+    """One open log. Its methods are called from one task at a time, except `read`."""
+
+    @property
+    def incarnation(self) -> str:
+        """The random name of this history of the log."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """The newest durable position."""
+        ...
+
+    async def append(self, record: Round) -> None:
+        """Makes a round durable (J1, J2, J4, J5)."""
+        ...
+
+    def read(self, from_position: int) -> AsyncIterator[Round]:
+        """Yields the rounds from the one that holds `from_position` on, up to the head (J3).
+
+        May run beside `append`. Raises `Corrupt` where the bytes are damaged.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Gives the log free for another owner."""
+        ...
+
+
+class JournalStore(Protocol):
+    """All logs of a service, by the name of their namespace."""
+
+    name: str
+    version: str
+
+    async def open(self, namespace: str) -> Journal:
+        """Opens a log, there or not (J6, J7)."""
+        ...
+
+    def exists(self, namespace: str) -> bool:
+        """Says whether the log has ever had a round."""
+        ...
+
+    def namespaces(self) -> list[str]:
+        """Returns the names of the logs that exist, sorted."""
+        ...
+
+    async def close(self) -> None:
+        """Gives the whole store free for another owner. Every journal is closed before."""
+        ...

@@ -1,0 +1,266 @@
+"""The SQLite journal: a file a namespace, a row a round, one fsync a commit.
+
+One connection writes and checkpoints; readers open the file read-only: releases of SQLite up to
+3.51.2 can corrupt a write-ahead log that two connections write or checkpoint at once. WAL with
+synchronous=FULL syncs the log at every commit, which is what survives a loss of power.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from gapless_server.journal.ownership import FileLock, write_owner
+from gapless_server.journal.port import (
+    EMPTY_HEAD,
+    Corrupt,
+    Head,
+    JournalError,
+    OutcomeUnknown,
+    Round,
+)
+
+FORMAT_VERSION = 1
+# "GAPL": tells our files from other SQLite files.
+APPLICATION_ID = 0x4741504C
+
+# Namespaces are file names, so they are kept to what is one on every file system.
+NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+# How many rounds a read takes from SQLite at a time: few hops between threads, little memory.
+READ_ROUNDS = 64
+
+_SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """
+CREATE TABLE rounds (
+    first_position INTEGER PRIMARY KEY,
+    last_position INTEGER NOT NULL,
+    chain_hash BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT_VERSION}",
+)
+
+_INSERT = "INSERT INTO rounds (first_position, last_position, chain_hash, data) VALUES (?, ?, ?, ?)"
+# Rounds are found by their first position; the one that holds a position is the last to begin
+# at or before it.
+_SELECT = """
+SELECT first_position, last_position, chain_hash, data FROM rounds
+WHERE first_position >= (
+    SELECT ifnull(max(first_position), 0) FROM rounds WHERE first_position <= ?
+)
+ORDER BY first_position LIMIT ?
+"""
+
+
+class SqliteJournal:
+    """The log of one namespace in one SQLite file, which comes into being with its first round."""
+
+    def __init__(self, path: Path, owner_path: Path) -> None:
+        self._path = path
+        self._owner_path = owner_path
+        self._lock: FileLock | None = None
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+        self._incarnation = secrets.token_hex(8)
+        self._head = EMPTY_HEAD
+        self._failed = False
+
+    @classmethod
+    async def open(cls, path: Path, owner_path: Path) -> SqliteJournal:
+        """Opens the log, there or not. Raises OwnedElsewhere, Corrupt or JournalError."""
+        journal = cls(path, owner_path)
+        if path.exists():  # noqa: ASYNC240 - one look at the disk, before anything is served
+            await journal._open_file(create=False)
+        return journal
+
+    @property
+    def incarnation(self) -> str:
+        """The random name of this history of the log."""
+        return self._incarnation
+
+    @property
+    def head(self) -> Head:
+        """The newest durable position."""
+        return self._head
+
+    async def append(self, record: Round) -> None:
+        """Makes a round durable with one fsync."""
+        if self._failed:
+            raise OutcomeUnknown(f"{self._path}: an earlier commit failed; restart the service")
+        if record.first_position != self._head.position + 1:
+            raise ValueError(
+                f"round begins at {record.first_position}, the head is {self._head.position}"
+            )
+        try:
+            if self._writer is None:
+                await self._open_file(create=True)
+            assert self._writer is not None
+            # In autocommit mode one statement is one transaction: one hop between threads.
+            cursor = await self._writer.execute(
+                _INSERT,
+                (record.first_position, record.last_position, record.chain_hash, record.data),
+            )
+            await cursor.close()
+        except (sqlite3.Error, OSError) as error:
+            self._failed = True
+            raise OutcomeUnknown(f"{self._path}: {error}") from error
+        self._head = Head(record.last_position, record.chain_hash)
+
+    async def read(self, from_position: int) -> AsyncIterator[Round]:
+        """Yields the rounds from the one that holds `from_position` on, up to the head."""
+        position = from_position
+        while self._writer is not None and position <= self._head.position:
+            reader = await self._reading()
+            try:
+                rows = await reader.execute_fetchall(_SELECT, (position, READ_ROUNDS))
+            except sqlite3.DatabaseError as error:
+                raise Corrupt(f"{self._path}: {error}") from error
+            last = position - 1
+            for first_position, last, chain_hash, data in rows:
+                if last > self._head.position:
+                    return
+                yield Round(first_position, last, data, chain_hash)
+            if last < position:
+                raise Corrupt(f"{self._path}: no round holds position {position}")
+            position = last + 1
+
+    async def close(self) -> None:
+        """Closes the file and gives it free, in this order."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                await connection.close()
+        self._reader = self._writer = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def _open_file(self, *, create: bool) -> None:
+        self._lock = FileLock(self._path, self._owner_path)
+        try:
+            self._writer = await aiosqlite.connect(self._path, isolation_level=None)
+            await self._set_and_check("journal_mode", "WAL", "wal")
+            await self._set_and_check("synchronous", "FULL", 2)
+            if create:
+                await self._create()
+            else:
+                await self._check()
+        except sqlite3.DatabaseError as error:
+            await self.close()
+            raise Corrupt(f"{self._path}: {error}") from error
+        except JournalError:
+            await self.close()
+            raise
+
+    async def _create(self) -> None:
+        assert self._writer is not None
+        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            await self._writer.execute_fetchall(statement)
+        await self._writer.execute_fetchall(
+            "INSERT INTO meta VALUES ('incarnation', ?)", (self._incarnation,)
+        )
+        await self._writer.execute_fetchall("COMMIT")
+        # The names of the new files must survive a loss of power as well as what is in them.
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    async def _check(self) -> None:
+        version = await self._value("PRAGMA user_version")
+        tables = await self._value("SELECT count(*) FROM sqlite_schema")
+        if version == 0 and tables == 0:
+            # The process ended between making the file and writing the schema: nothing was lost.
+            await self._create()
+            return
+        if await self._value("PRAGMA application_id") != APPLICATION_ID:
+            raise JournalError(f"{self._path} is not a gapless log; move it away")
+        if version != FORMAT_VERSION:
+            raise JournalError(
+                f"{self._path} has format {version}, this version reads format {FORMAT_VERSION};"
+                " run the version of gapless that wrote it, or a newer one"
+            )
+        self._incarnation = await self._value("SELECT value FROM meta WHERE name = 'incarnation'")
+        assert self._writer is not None
+        rows = list(
+            await self._writer.execute_fetchall(
+                "SELECT last_position, chain_hash FROM rounds ORDER BY first_position DESC LIMIT 1"
+            )
+        )
+        if rows:
+            self._head = Head(*rows[0])
+
+    async def _set_and_check(self, pragma: str, value: str, expected: object) -> None:
+        """PRAGMAs that do not apply are ignored without an error, so each is read back."""
+        assert self._writer is not None
+        await self._writer.execute_fetchall(f"PRAGMA {pragma} = {value}")
+        found = await self._value(f"PRAGMA {pragma}")
+        if found != expected:
+            raise JournalError(f"{self._path}: PRAGMA {pragma} is {found!r}, needed {expected!r}")
+
+    async def _value(self, query: str) -> Any:
+        assert self._writer is not None
+        rows = list(await self._writer.execute_fetchall(query))
+        if not rows:
+            raise Corrupt(f"{self._path}: nothing found by {query}")
+        return rows[0][0]
+
+    async def _reading(self) -> aiosqlite.Connection:
+        if self._reader is None:
+            self._reader = await aiosqlite.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+            )
+        return self._reader
+
+
+class SqliteJournalStore:
+    """The logs below one data directory, which it owns (G9)."""
+
+    name = "sqlite"
+    version = sqlite3.sqlite_version
+
+    def __init__(self, directory: Path, address: str) -> None:
+        """Takes the directory, making it with mode 0700 if it is not there.
+
+        `address` is where the service will listen: a second one is told it. Raises OwnedElsewhere.
+        """
+        self._logs = directory / "namespaces"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, exist_ok=True)
+        self._owner_path = directory / "owner.json"
+        self._lock = FileLock(directory / "owner.lock", self._owner_path)
+        write_owner(self._owner_path, address)
+
+    def path(self, namespace: str) -> Path:
+        """Returns the file of a namespace."""
+        if not NAMESPACE_PATTERN.fullmatch(namespace):
+            raise ValueError(f"namespace {namespace!r} does not match {NAMESPACE_PATTERN.pattern}")
+        return self._logs / f"{namespace}.db"
+
+    async def open(self, namespace: str) -> SqliteJournal:
+        """Opens a log, there or not."""
+        return await SqliteJournal.open(self.path(namespace), self._owner_path)
+
+    def exists(self, namespace: str) -> bool:
+        """Says whether the log has ever had a round."""
+        return self.path(namespace).exists()
+
+    def namespaces(self) -> list[str]:
+        """Returns the names of the logs that exist, sorted."""
+        return sorted(path.stem for path in self._logs.glob("*.db"))
+
+    async def close(self) -> None:
+        """Gives the data directory free."""
+        self._owner_path.unlink(missing_ok=True)
+        self._lock.release()

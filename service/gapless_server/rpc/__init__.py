@@ -1,0 +1,1 @@
+"""Translates between gRPC and the writer: parses, binds, streams, and puts errors on the wire."""

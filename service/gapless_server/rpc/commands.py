@@ -1,0 +1,149 @@
+"""CommandService: one command, or frames of many on a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from gapless.v1 import errors_pb2
+from gapless.v1.commands_pb2 import (
+    DESCRIPTOR,
+    ExecuteRequest,
+    ExecuteResponse,
+    PipelineResponse,
+)
+from gapless_server.core.refusals import Refused, invalid_field
+from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
+from gapless_server.rpc.parsing import parse_frame
+from gapless_server.rpc.status import abort, to_result
+from gapless_server.rpc.streams import StreamGate
+from gapless_server.rpc.unary import execute, unary_handler
+from gapless_server.writer.namespace import Frame, Namespace
+from gapless_server.writer.namespaces import Namespaces
+
+SERVICE = DESCRIPTOR.services_by_name["CommandService"]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineLimits:
+    """How much of a stream of frames is held at a time; settings of the service."""
+
+    frame_commands_max: int = 10_000
+    frames_in_flight_max: int = 8
+    streams_max: int = 1000
+
+
+# The frames of a stream in the order of their answers; a refusal, or None, ends the stream.
+_Stream = asyncio.Queue[Frame | Refused | None]
+
+
+def _shutting_down() -> Refused:
+    return Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
+
+
+class CommandServicer:
+    """Answers CommandService."""
+
+    def __init__(self, namespaces: Namespaces, limits: PipelineLimits) -> None:
+        self._namespaces = namespaces
+        self._limits = limits
+        self._gate = StreamGate("pipeline", limits.streams_max)
+        self._streams: set[_Stream] = set()
+        self._stopping = False
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Returns the handlers of the service."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE.full_name,
+            {
+                "Execute": unary_handler(ExecuteRequest, self._execute),
+                "Pipeline": grpc.stream_stream_rpc_method_handler(self._pipeline),
+            },
+        )
+
+    async def _execute(self, request: Message, scope: CallScope) -> Message:
+        assert isinstance(request, ExecuteRequest)
+        if not request.HasField("command"):
+            raise invalid_field("command", "is required")
+        result = await execute(self._namespaces, request.command, scope)
+        return ExecuteResponse(result=result)
+
+    async def _pipeline(
+        self, requests: AsyncIterator[bytes], context: ServicerContext
+    ) -> AsyncIterator[bytes]:
+        try:
+            scope = scope_of(context)
+            self._namespaces.require_creatable(scope.namespace)
+            if self._stopping:
+                raise _shutting_down()
+            with self._gate:
+                async with self._namespaces.use(scope.namespace) as namespace:
+                    async for response in self._answers(requests, namespace, scope.caller):
+                        yield response
+        except Refused as refusal:
+            await abort(context, refusal)
+
+    def stop(self) -> None:
+        """Ends every stream with the reason SHUTTING_DOWN, once what it sent is answered."""
+        self._stopping = True
+        for stream in self._streams:
+            stream.put_nowait(_shutting_down())
+
+    async def _answers(
+        self, requests: AsyncIterator[bytes], namespace: Namespace, caller: str
+    ) -> AsyncIterator[bytes]:
+        """Yields the answer of each frame, in order, while further frames are already taken in."""
+        frames: _Stream = asyncio.Queue()
+        places = asyncio.Semaphore(self._limits.frames_in_flight_max)
+
+        async def take_in() -> None:
+            try:
+                await places.acquire()
+                async for data in requests:
+                    if self._stopping:
+                        return
+                    frames.put_nowait(self._submitted(data, namespace, caller))
+                    await places.acquire()
+                frames.put_nowait(None)
+            except Refused as refusal:
+                frames.put_nowait(refusal)
+
+        reader = asyncio.create_task(take_in(), name="pipeline reader")
+        self._streams.add(frames)
+        try:
+            while (frame := await frames.get()) is not None:
+                if isinstance(frame, Refused):
+                    raise frame
+                outcomes = await frame.outcomes
+                yield PipelineResponse(
+                    results=[to_result(outcome) for outcome in outcomes]
+                ).SerializeToString()
+                places.release()
+        finally:
+            self._streams.discard(frames)
+            reader.cancel()
+
+    def _submitted(self, data: bytes, namespace: Namespace, caller: str) -> Frame:
+        """Hands a frame to the writer.
+
+        If the writer refuses the whole frame for now, each of its commands is refused so, and
+        the stream goes on. Raises Refused if the frame is not one.
+        """
+        commands = parse_frame(data)
+        if len(commands) > self._limits.frame_commands_max:
+            raise Refused(
+                errors_pb2.ERROR_REASON_FRAME_TOO_LARGE,
+                commands=len(commands),
+                commands_max=self._limits.frame_commands_max,
+            )
+        frame = Frame(commands, caller, len(data))
+        try:
+            namespace.submit(frame)
+        except Refused as refusal:
+            frame.outcomes.set_result([refusal] * len(commands))
+        return frame

@@ -1,0 +1,259 @@
+"""EventService: the log as a stream, by page, and by request id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from gapless.v1 import errors_pb2
+from gapless.v1.events_pb2 import (
+    DESCRIPTOR,
+    CaughtUp,
+    Entries,
+    Entry,
+    GetRequestRequest,
+    GetRequestResponse,
+    Heartbeat,
+    ReadEventsRequest,
+    ReadEventsResponse,
+    Reset,
+    WatchRequest,
+    WatchResponse,
+)
+from gapless_server.core.paging import PageLimits, page_items
+from gapless_server.core.refusals import Refused, invalid_field
+from gapless_server.core.times import to_timestamp
+from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
+from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
+from gapless_server.rpc.filters import Filter, without_secrets
+from gapless_server.rpc.parsing import parse
+from gapless_server.rpc.status import abort
+from gapless_server.rpc.streams import StreamGate
+from gapless_server.rpc.unary import unary_handler
+from gapless_server.writer.clock import Clock
+from gapless_server.writer.namespace import Namespace
+from gapless_server.writer.namespaces import Namespaces
+from gapless_server.writer.rounds import answer_of, receipt_of
+
+SERVICE = DESCRIPTOR.services_by_name["EventService"]
+
+# A response of a stream is sent once it holds so much; below gRPC's 4 MiB for a message, also
+# with one entry of the largest size on top.
+RESPONSE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """How streams of events behave; settings of the service."""
+
+    heartbeat_seconds: float = 5.0
+    streams_max: int = 1000
+    # How many entries one page looks through at most, so that a narrow filter ends in time.
+    scan_entries_max: int = 10_000
+
+
+class EventServicer:
+    """Answers EventService."""
+
+    def __init__(
+        self, namespaces: Namespaces, clock: Clock, limits: WatchLimits, pages: PageLimits
+    ) -> None:
+        self._namespaces = namespaces
+        self._clock = clock
+        self._limits = limits
+        self._pages = pages
+        self._gate = StreamGate("watch", limits.streams_max)
+        self._stopping = asyncio.Event()
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Returns the handlers of the service."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE.full_name,
+            {
+                "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
+                "ReadEvents": unary_handler(ReadEventsRequest, self._read_events),
+                "GetRequest": unary_handler(GetRequestRequest, self._get_request),
+            },
+        )
+
+    def stop(self) -> None:
+        """Ends every stream with the reason SHUTTING_DOWN."""
+        self._stopping.set()
+
+    async def _watch(self, data: bytes, context: ServicerContext) -> AsyncIterator[bytes]:
+        try:
+            scope = scope_of(context)
+            request = parse(WatchRequest, data)
+            self._namespaces.kernel.validator.check(request)
+            wanted = Filter(request.filter)
+            with self._gate:
+                async with self._namespaces.use(scope.namespace) as namespace:
+                    start = _start(request, namespace)
+                    if start.incarnation != namespace.incarnation:
+                        yield _reset(namespace).SerializeToString()
+                        return
+                    async for response in self._responses(namespace, start.position, wanted):
+                        yield response.SerializeToString()
+                    raise Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
+        except Refused as refusal:
+            await abort(context, refusal)
+
+    async def _responses(
+        self, namespace: Namespace, position: int, wanted: Filter
+    ) -> AsyncIterator[WatchResponse]:
+        """Yields the log from after `position` on, until the service stops.
+
+        The seam between what is there and what comes: `position` is all that a stream remembers,
+        and each turn asks for everything after it, from memory or from disk.
+        """
+        catch_up_to = namespace.head.position
+        caught_up = False
+        while not self._stopping.is_set():
+            if not caught_up and position >= catch_up_to:
+                caught_up = True
+                yield WatchResponse(
+                    cursor=_cursor(namespace, position), caught_up=CaughtUp(position=position)
+                )
+            if position >= namespace.head.position:
+                if not await self._news(namespace):
+                    yield self._heartbeat(namespace, position)
+                continue
+            async for entries, position in _chunks(namespace, position, wanted):  # noqa: B020 - moves on
+                if entries:
+                    yield WatchResponse(
+                        cursor=_cursor(namespace, position), entries=Entries(entries=entries)
+                    )
+                if self._stopping.is_set():
+                    return
+                if not caught_up and position >= catch_up_to:
+                    break
+
+    async def _news(self, namespace: Namespace) -> bool:
+        """Waits for a round, for the end of the service, or for the time of a heartbeat (False)."""
+        waiting = [
+            asyncio.ensure_future(namespace.feed.news()),
+            asyncio.ensure_future(self._stopping.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(
+                waiting,
+                timeout=self._limits.heartbeat_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            for future in waiting:
+                future.cancel()
+        return bool(done)
+
+    def _heartbeat(self, namespace: Namespace, position: int) -> WatchResponse:
+        return WatchResponse(
+            cursor=_cursor(namespace, position),
+            heartbeat=Heartbeat(position=position, time=to_timestamp(self._clock.now_us())),
+        )
+
+    async def _read_events(self, request: Message, scope: CallScope) -> Message:
+        assert isinstance(request, ReadEventsRequest)
+        self._namespaces.kernel.validator.check(request)
+        wanted = Filter(request.filter)
+        async with self._namespaces.use(scope.namespace) as namespace:
+            await namespace.reached(scope.min_position)
+            cursor = Cursor(namespace.incarnation, 0)
+            if request.cursor:
+                cursor = read_cursor(request.cursor)
+            if cursor.incarnation != namespace.incarnation:
+                raise Refused(
+                    errors_pb2.ERROR_REASON_CURSOR_RESET,
+                    cursor_incarnation=cursor.incarnation,
+                    incarnation=namespace.incarnation,
+                )
+            items_max = page_items(request.page_size, self._pages)
+            entries, position = await self._page(namespace, cursor.position, wanted, items_max)
+            return ReadEventsResponse(
+                entries=entries,
+                cursor=_cursor(namespace, position),
+                end_of_log=position >= namespace.head.position,
+            )
+
+    async def _page(
+        self, namespace: Namespace, position: int, wanted: Filter, items_max: int
+    ) -> tuple[list[Entry], int]:
+        entries: list[Entry] = []
+        size_bytes = 0
+        scan_to = position + self._limits.scan_entries_max
+        async for committed in namespace.rounds_from(position + 1):
+            skip = position + 1 - committed.record.first_position
+            for stored in committed.stored.entries[skip:]:
+                shown = list(wanted.apply([stored]))
+                size_bytes += sum(entry.ByteSize() for entry in shown)
+                if entries and size_bytes > self._pages.page_bytes_max:
+                    return entries, position
+                entries += shown
+                position = stored.entry.position
+                if len(entries) == items_max or position == scan_to:
+                    return entries, position
+        return entries, position
+
+    async def _get_request(self, request: Message, scope: CallScope) -> Message:
+        assert isinstance(request, GetRequestRequest)
+        self._namespaces.kernel.validator.check(request)
+        async with self._namespaces.use(scope.namespace) as namespace:
+            await namespace.reached(scope.min_position)
+            stored = await namespace.entry_of_request(scope.caller, request.request_id)
+        if stored is None:
+            return GetRequestResponse(found=False)
+        return GetRequestResponse(
+            found=True,
+            receipt=receipt_of(stored, replayed=False),
+            events=[without_secrets(event) for event in stored.entry.events],
+            result=answer_of(stored, replayed=False),
+        )
+
+
+def _cursor(namespace: Namespace, position: int) -> str:
+    return write_cursor(Cursor(namespace.incarnation, position))
+
+
+def _start(request: WatchRequest, namespace: Namespace) -> Cursor:
+    start = request.WhichOneof("start")
+    if start == "cursor":
+        cursor = read_cursor(request.cursor)
+        if cursor.incarnation == namespace.incarnation and (
+            cursor.position > namespace.head.position
+        ):
+            raise invalid_field(
+                "cursor", f"is beyond the head of the log, {namespace.head.position}"
+            )
+        return cursor
+    if start is None or not getattr(request, start):
+        raise invalid_field("start", "must be one of from_start: true, from_now: true, or a cursor")
+    return Cursor(namespace.incarnation, 0 if start == "from_start" else namespace.head.position)
+
+
+def _reset(namespace: Namespace) -> WatchResponse:
+    return WatchResponse(
+        cursor=_cursor(namespace, 0), reset=Reset(incarnation=namespace.incarnation)
+    )
+
+
+async def _chunks(
+    namespace: Namespace, position: int, wanted: Filter
+) -> AsyncIterator[tuple[list[Entry], int]]:
+    """Yields the entries after `position` in handfuls, each with the position it reaches."""
+    entries: list[Entry] = []
+    size_bytes = 0
+    async for committed in namespace.rounds_from(position + 1):
+        skip = position + 1 - committed.record.first_position
+        for stored in committed.stored.entries[skip:]:
+            position = stored.entry.position
+            for entry in wanted.apply([stored]):
+                entries.append(entry)
+                size_bytes += entry.ByteSize()
+            if size_bytes >= RESPONSE_BYTES:
+                yield entries, position
+                entries, size_bytes = [], 0
+    yield entries, position

@@ -1,0 +1,106 @@
+"""Filters: which events of a round a reader of the log gets to see, and never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from gapless.v1 import options_pb2
+from gapless.v1.events_pb2 import Entry, Event, EventFilter
+from gapless_server.core.refusals import FieldFault, invalid_fields
+from gapless_server.storage.v1.storage_pb2 import StoredEntry
+
+_EVENT_FIELDS = {field.name: field for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields}
+
+
+def _message_type(field: FieldDescriptor) -> Descriptor:
+    assert field.message_type is not None  # every member of the union is a message
+    return field.message_type
+
+
+def _secret_fields(descriptor: Descriptor) -> list[FieldDescriptor]:
+    return [
+        field
+        for field in descriptor.fields
+        if field.GetOptions().Extensions[options_pb2.rules].secret
+    ]
+
+
+# By type of event: the fields that nobody sees in a stream.
+_SECRETS = {
+    name: [field.name for field in secrets]
+    for name, union_field in _EVENT_FIELDS.items()
+    if (secrets := _secret_fields(_message_type(union_field)))
+}
+_WITH_CHANNEL = {
+    name
+    for name, field in _EVENT_FIELDS.items()
+    if "channel_id" in _message_type(field).fields_by_name
+}
+
+
+def without_secrets(event: Event) -> Event:
+    """Returns the event as it may be shown."""
+    name = event.WhichOneof("event")
+    secrets = _SECRETS.get(name) if name is not None else None
+    if name is None or not secrets:
+        return event
+    shown = Event()
+    shown.CopyFrom(event)
+    message: Message = getattr(shown, name)
+    for field in secrets:
+        message.ClearField(field)
+    return shown
+
+
+class Filter:
+    """A compiled EventFilter."""
+
+    def __init__(self, wanted: EventFilter) -> None:
+        """Raises Refused, reason INVALID_FIELD, naming the unknown event types."""
+        unknown = tuple(
+            FieldFault(f"filter.event_types[{index}]", f"unknown event type {name!r:.140}")
+            for index, name in enumerate(wanted.event_types)
+            if name not in _EVENT_FIELDS
+        )
+        if unknown:
+            raise invalid_fields(unknown)
+        self._types = frozenset(wanted.event_types)
+        self._channels = frozenset(wanted.channel_ids)
+        self._wants: Callable[[Event], bool] | None = None
+        if self._types or self._channels:
+            self._wants = self._matches
+
+    def _matches(self, event: Event) -> bool:
+        name: str | None = event.WhichOneof("event")
+        if name is None:
+            return False
+        if self._types and name not in self._types:
+            return False
+        if not self._channels:
+            return True
+        return name in _WITH_CHANNEL and getattr(event, name).channel_id in self._channels
+
+    def apply(self, entries: Iterable[StoredEntry]) -> Iterator[Entry]:
+        """Yields the entries with the events that are wanted, leaving out those with none."""
+        for stored in entries:
+            entry = stored.entry
+            events = [event for event in entry.events if self._wants is None or self._wants(event)]
+            if not events:
+                continue
+            shown = [without_secrets(event) for event in events]
+            if len(events) == len(entry.events) and all(map(_same, shown, events)):
+                yield entry
+            else:
+                yield Entry(
+                    position=entry.position,
+                    commit_time=entry.commit_time,
+                    request_id=entry.request_id,
+                    events=shown,
+                )
+
+
+def _same(shown: Event, event: Event) -> bool:
+    return shown is event

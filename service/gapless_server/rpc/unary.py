@@ -1,0 +1,112 @@
+"""Binds the unary RPCs of every kind: a command goes to the writer, a query reads the state.
+
+The service descriptors say which methods there are and the kernel which requests are commands, so
+a new kind is bound without a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from gapless.v1.commands_pb2 import Command, CommandResult
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.paging import PageLimits
+from gapless_server.core.refusals import Refused
+from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
+from gapless_server.rpc.parsing import parse
+from gapless_server.rpc.status import abort
+from gapless_server.writer.namespace import Frame
+from gapless_server.writer.namespaces import Namespaces
+
+UnaryHandler = Callable[[bytes, ServicerContext], Awaitable[bytes]]
+# The two implementations of a service descriptor have no common base in their stubs.
+AnyService = Any
+RpcMethodHandler = Any  # generic in its stubs, not subscriptable at run time
+# Answers a parsed request of a call with a message. Raises Refused.
+Answer = Callable[[Message, CallScope], Awaitable[Message]]
+
+
+def unary_handler(request_type: type[Message], answer: Answer) -> RpcMethodHandler:
+    """Returns the handler of a method: parses, answers, and turns a refusal into a status."""
+
+    async def handle(data: bytes, context: ServicerContext) -> bytes:
+        try:
+            response = await answer(parse(request_type, data), scope_of(context))
+        except Refused as refusal:
+            await abort(context, refusal)
+        return response.SerializeToString()
+
+    return grpc.unary_unary_rpc_method_handler(handle)
+
+
+async def execute(namespaces: Namespaces, command: Command, scope: CallScope) -> CommandResult:
+    """Runs one command and returns its answer. Raises Refused."""
+    namespaces.require_creatable(scope.namespace)
+    async with namespaces.use(scope.namespace) as namespace:
+        frame = Frame([command], scope.caller, command.ByteSize())
+        namespace.submit(frame)
+        # A caller that gives up cancels this future only; the writer runs the frame all the same.
+        [outcome] = await frame.outcomes
+    if isinstance(outcome, Refused):
+        raise outcome
+    return outcome
+
+
+def _command_answer(namespaces: Namespaces, field: str) -> Answer:
+    async def answer(request: Message, scope: CallScope) -> Message:
+        command = Command(**{field: request})  # type: ignore[arg-type]  # the field of its type
+        result = await execute(namespaces, command, scope)
+        response: Message = getattr(result, field)
+        return response
+
+    return answer
+
+
+def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answer:
+    kernel = namespaces.kernel
+
+    async def answer(request: Message, scope: CallScope) -> Message:
+        async with namespaces.use(scope.namespace) as namespace:
+            if scope.min_position:
+                await namespace.reached(scope.min_position)
+            return await namespace.read(
+                lambda state: kernel.query(state, request, limits, namespace.now_us())
+            )
+
+    return answer
+
+
+def kind_services(kernel: Kernel) -> list[AnyService]:
+    """Returns the services of the files whose requests some kind takes, in the order of names."""
+    requests = [*kernel.command_fields, *kernel.queries]
+    files = {request.DESCRIPTOR.file.name: request.DESCRIPTOR.file for request in requests}
+    services = [service for file in files.values() for service in file.services_by_name.values()]
+    return sorted(services, key=lambda service: str(service.full_name))
+
+
+def kind_handlers(namespaces: Namespaces, limits: PageLimits) -> list[grpc.GenericRpcHandler]:
+    """Returns the handlers of every kind's services, whose methods are commands or queries."""
+    kernel = namespaces.kernel
+    query = _query_answer(namespaces, limits)
+
+    def handler(method: MethodDescriptor) -> RpcMethodHandler:
+        request_type = GetMessageClass(method.input_type)
+        field = kernel.command_fields.get(request_type)
+        answer = query if field is None else _command_answer(namespaces, field)
+        if field is None and request_type not in kernel.queries:
+            raise LookupError(f"{method.full_name}: no kind has this command or query")
+        return unary_handler(request_type, answer)
+
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name, {method.name: handler(method) for method in service.methods}
+        )
+        for service in kind_services(kernel)
+    ]

@@ -1,0 +1,178 @@
+"""The composition root: builds every room from the settings, and starts and stops the service."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import metadata
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.kinds import KINDS
+from gapless_server.core.paging import PageLimits
+from gapless_server.journal.memory import MemoryJournalStore
+from gapless_server.journal.port import JournalStore
+from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.rpc import commands, events, operations
+from gapless_server.rpc.unary import kind_handlers, kind_services
+from gapless_server.settings import Settings
+from gapless_server.writer.clock import Clock, SystemClock
+from gapless_server.writer.namespace import WriterLimits
+from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
+
+_log = structlog.get_logger()
+
+VERSION = metadata.version("gapless")
+
+# How often idle namespaces are looked for, as a part of the time after which they are closed.
+IDLE_CHECKS = 4
+
+
+class AddressInUse(Exception):
+    """Something else listens on the address already."""
+
+
+def _store(settings: Settings) -> JournalStore:
+    if settings.journal == "memory":
+        return MemoryJournalStore()
+    return SqliteJournalStore(settings.data, f"{settings.host}:{settings.port}")
+
+
+class Server:
+    """A running service. Made and used on one event loop."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Takes the data directory. Raises OwnedElsewhere if another process has it."""
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._store = _store(settings)
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.namespaces = self._namespaces(settings)
+        pages = PageLimits(settings.page_items_default, settings.page_items_max)
+        self._commands = commands.CommandServicer(
+            self.namespaces,
+            commands.PipelineLimits(
+                settings.frame_commands_max,
+                settings.frames_in_flight_max,
+                settings.pipeline_streams_max,
+            ),
+        )
+        self._events = events.EventServicer(
+            self.namespaces,
+            self._clock,
+            events.WatchLimits(settings.heartbeat_seconds, settings.watch_streams_max),
+            pages,
+        )
+        self._operations = operations.OperationsServicer(
+            self.namespaces, self._clock, pages, VERSION
+        )
+        self._health = health.aio.HealthServicer()
+        self._grpc = self._grpc_server(pages)
+        self._idle_task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    @property
+    def address(self) -> str:
+        """The address that clients connect to, once started."""
+        return f"{self.settings.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listens and serves. Raises AddressInUse."""
+        address = f"{self.settings.host}:{self.settings.port}"
+        try:
+            self.port = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            await self._store.close()
+            raise AddressInUse(
+                f"cannot listen on {address}: {error}; stop what listens there or choose another"
+                " port with --port"
+            ) from error
+        await self._grpc.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self._idle_task = asyncio.create_task(self._close_idle_namespaces())
+        _log.info(
+            "serving",
+            address=self.address,
+            version=VERSION,
+            journal=self._store.name,
+            journal_version=self._store.version,
+        )
+
+    async def stop(self) -> None:
+        """Refuses what is new, answers what is queued, ends streams, and gives the data free."""
+        _log.info("stopping", grace_seconds=self.settings.grace_seconds)
+        await self._health.enter_graceful_shutdown()
+        if self._idle_task is not None:
+            self._idle_task.cancel()
+        await self.namespaces.drain()
+        self._commands.stop()
+        self._events.stop()
+        await self._grpc.stop(self.settings.grace_seconds)
+        await self.namespaces.close()
+        await self._store.close()
+        _log.info("stopped")
+
+    def _namespaces(self, settings: Settings) -> Namespaces:
+        return Namespaces(
+            Kernel(KINDS),
+            self._store,
+            self._clock,
+            WriterLimits(
+                queue_commands_max=settings.queue_commands_max,
+                queue_bytes_max=settings.queue_bytes_max,
+                round_commands_max=settings.round_commands_max,
+                feed_bytes_max=settings.feed_bytes_max,
+            ),
+            NamespaceLimits(
+                settings.namespaces_open_max,
+                settings.namespace_idle_seconds,
+                settings.create_namespaces,
+            ),
+            self._fail,
+        )
+
+    def _grpc_server(self, pages: PageLimits) -> grpc.aio.Server:
+        server = grpc.aio.server(
+            options=[
+                # A second server on the port must fail, not share it.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", self.settings.message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                # The defaults cancel calls of a burst of 2,000; the queue has its own limit.
+                ("grpc.server.max_pending_requests", 100_000),
+                ("grpc.server.max_pending_requests_hard_limit", 200_000),
+            ]
+        )
+        server.add_generic_rpc_handlers(
+            [
+                *kind_handlers(self.namespaces, pages),
+                self._commands.handlers(),
+                self._events.handlers(),
+                self._operations.handlers(),
+            ]
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [
+            *(service.full_name for service in kind_services(self.namespaces.kernel)),
+            commands.SERVICE.full_name,
+            events.SERVICE.full_name,
+            operations.SERVICE.full_name,
+            health.SERVICE_NAME,
+            reflection.SERVICE_NAME,
+        ]
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    def _fail(self, namespace: str, error: BaseException) -> None:
+        """A writer stopped: nothing may be served that could turn out not to be durable (G8)."""
+        if not self.failed.done():
+            self.failed.set_result(f"namespace {namespace}: {type(error).__name__}: {error}")
+
+    async def _close_idle_namespaces(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.namespace_idle_seconds / IDLE_CHECKS)
+            await self.namespaces.close_idle()

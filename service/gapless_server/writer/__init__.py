@@ -1,0 +1,1 @@
+"""Runs the one writer of each namespace: orders commands, commits rounds, releases answers."""

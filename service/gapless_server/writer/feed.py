@@ -1,0 +1,67 @@
+"""The feed: the newest committed rounds, kept for watchers, and the news that there are more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from gapless_server.journal.port import Round
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+
+
+class CommittedRound(NamedTuple):
+    """A durable round, as the journal has it and taken apart."""
+
+    record: Round
+    stored: StoredRound
+
+
+class Feed:
+    """Holds the newest rounds up to a number of bytes. Watchers pull; nothing queues for them."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._rounds: deque[CommittedRound] = deque()
+        self._news: asyncio.Future[None] | None = None
+
+    def publish(self, committed: CommittedRound) -> None:
+        """Adds a durable round, drops the oldest ones past the limit, and wakes who waits."""
+        self._rounds.append(committed)
+        self._bytes += len(committed.record.data)
+        while self._bytes > self._bytes_max and len(self._rounds) > 1:
+            self._bytes -= len(self._rounds.popleft().record.data)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes who waits for news: there is some, or there never will be."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+        self._news = None
+
+    async def news(self) -> None:
+        """Returns when the next round is published."""
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        # Shielded: one watcher that is cancelled must not wake or cancel the others.
+        await asyncio.shield(self._news)
+
+    def rounds_from(self, position: int) -> list[CommittedRound] | None:
+        """Returns the rounds from the one that holds `position` on; None if that was dropped."""
+        if not self._rounds or position < self._rounds[0].record.first_position:
+            return None
+        found: list[CommittedRound] = []
+        for committed in reversed(self._rounds):
+            if committed.record.last_position < position:
+                break
+            found.append(committed)
+        found.reverse()
+        return found
+
+    def entry(self, position: int) -> StoredEntry | None:
+        """Returns the entry at a position, or None if its round was dropped."""
+        rounds = self.rounds_from(position)
+        if not rounds:
+            return None
+        return rounds[0].stored.entries[position - rounds[0].record.first_position]

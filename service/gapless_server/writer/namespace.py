@@ -1,0 +1,375 @@
+"""A namespace: one log, one writer task, the state that is visible, and those who wait for it.
+
+The state in memory runs ahead of the disk while a round is being committed. Nothing shows it
+then (G2): answers wait in their frames, and reads wait in a list until the round is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from gapless.v1 import errors_pb2
+from gapless.v1.commands_pb2 import Command
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import Moment, State
+from gapless_server.core.times import from_timestamp
+from gapless_server.journal.port import CHAIN_START, Corrupt, Head, Journal, Round, link
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.writer.clock import Clock
+from gapless_server.writer.feed import CommittedRound, Feed
+from gapless_server.writer.requests import RequestIndex, request_key
+from gapless_server.writer.rounds import Outcome, RoundBuilder
+
+_log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+
+# After so many commands the writer lets the event loop breathe, about every 5 ms.
+COMMANDS_BETWEEN_YIELDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """What may pile up in a namespace; settings of the service."""
+
+    queue_commands_max: int = 100_000
+    queue_bytes_max: int = 64 * 1024 * 1024
+    round_commands_max: int = 10_000
+    feed_bytes_max: int = 16 * 1024 * 1024
+    retry_after_seconds: float = 0.1
+
+
+class Frame:
+    """Commands that came together, and the future of their outcomes, in the same order.
+
+    A member that could not even be parsed is the refusal that says so.
+    """
+
+    __slots__ = ("caller", "commands", "outcomes", "size_bytes")
+
+    def __init__(self, commands: list[Command | Refused], caller: str, size_bytes: int) -> None:
+        self.commands = commands
+        self.caller = caller
+        self.size_bytes = size_bytes
+        self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+
+class Namespace:
+    """An open namespace. Made by `open`; every method belongs to the event loop it was made on."""
+
+    def __init__(
+        self,
+        name: str,
+        kernel: Kernel,
+        journal: Journal,
+        clock: Clock,
+        limits: WriterLimits,
+        on_fatal: Callable[[str, BaseException], None],
+    ) -> None:
+        self.name = name
+        self._kernel = kernel
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._on_fatal = on_fatal
+        self._state = kernel.new_state()
+        self._requests = RequestIndex()
+        self.feed = Feed(limits.feed_bytes_max)
+        self.head = Head(0, CHAIN_START)
+        self.head_time_us = 0
+        self._queue: list[Frame] = []
+        self._frames_in_round: list[Frame] = []
+        self._queued_commands = 0
+        self._queued_bytes = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._committing = False
+        self._reads: list[tuple[Callable[[State], Any], asyncio.Future[Any]]] = []
+        self._closing = False
+        self._failure: Refused | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        name: str,
+        kernel: Kernel,
+        journal: Journal,
+        clock: Clock,
+        limits: WriterLimits,
+        on_fatal: Callable[[str, BaseException], None],
+    ) -> Namespace:
+        """Replays the log and starts the writer. Raises Corrupt where the chain is broken."""
+        namespace = cls(name, kernel, journal, clock, limits, on_fatal)
+        async for record in journal.read(1):
+            namespace._replay_round(record)
+            await asyncio.sleep(0)
+        if namespace.head != journal.head:
+            raise Corrupt(f"namespace {name}: the log ends at {namespace.head.position}")
+        namespace._task = asyncio.create_task(namespace._run(), name=f"writer {name}")
+        return namespace
+
+    @property
+    def incarnation(self) -> str:
+        """The random name of this history of the log."""
+        return self._journal.incarnation
+
+    @property
+    def exists(self) -> bool:
+        """True once a command has been committed."""
+        return self.head.position > 0
+
+    @property
+    def idle(self) -> bool:
+        """True while nothing is queued or being committed."""
+        return not self._queue and not self._committing and not self._reads
+
+    def now_us(self) -> int:
+        """Returns the time as the next entry would have it: never before the newest entry."""
+        return max(self._clock.now_us(), self.head_time_us)
+
+    def submit(self, frame: Frame) -> None:
+        """Queues a frame. Raises Refused if the queue is full or the namespace stops.
+
+        From here on the frame is run, whether anybody still waits for it or not.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._closing:
+            raise Refused(
+                errors_pb2.ERROR_REASON_SHUTTING_DOWN,
+                retry_after_seconds=self._limits.retry_after_seconds,
+            )
+        limits = self._limits
+        if self._queued_commands + len(frame.commands) > limits.queue_commands_max:
+            raise self._queue_full(limits.queue_commands_max, "commands")
+        if self._queued_bytes + frame.size_bytes > limits.queue_bytes_max:
+            raise self._queue_full(limits.queue_bytes_max, "bytes")
+        self._queue.append(frame)
+        self._queued_commands += len(frame.commands)
+        self._queued_bytes += frame.size_bytes
+        self._wake_writer()
+
+    async def read(self, answer: Callable[[State], Answer]) -> Answer:
+        """Returns what `answer` makes of the state, at a moment when all of it is durable.
+
+        Everything that was acknowledged before the call is in it (G4). Raises what `answer`
+        raises.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._committing:
+            return answer(self._state)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._reads.append((answer, future))
+        return await future
+
+    async def reached(self, position: int) -> None:
+        """Returns when the log has at least this position."""
+        while self.head.position < position:
+            if self._failure is not None:
+                raise self._failure
+            await self.feed.news()
+
+    async def entry_of_request(self, caller: str, request_id: str) -> StoredEntry | None:
+        """Returns the durable entry of a request id, or None if none was committed."""
+        key = request_key(caller, request_id)
+        position = await self.read(lambda _state: self._requests.get(key))
+        if position is None:
+            return None
+        return (await self._load_entries([position]))[position]
+
+    async def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
+        """Yields the durable rounds from the one that holds `position` on, up to the head."""
+        while position <= self.head.position:
+            recent = self.feed.rounds_from(position)
+            if recent is not None:
+                for committed in recent:
+                    yield committed
+                    position = committed.record.last_position + 1
+                continue
+            async for record in self._journal.read(position):
+                yield CommittedRound(record, StoredRound.FromString(record.data))
+                position = record.last_position + 1
+                if self.feed.rounds_from(position) is not None:
+                    break
+
+    async def drain(self) -> None:
+        """Refuses what comes from now on, and commits and answers what is queued."""
+        self._closing = True
+        self._wake_writer()
+        if self._task is not None:
+            await self._task
+
+    async def close(self) -> None:
+        """Drains, and gives the log free."""
+        await self.drain()
+        await self._journal.close()
+
+    def _queue_full(self, limit: int, unit: str) -> Refused:
+        return Refused(
+            errors_pb2.ERROR_REASON_QUEUE_FULL,
+            retry_after_seconds=self._limits.retry_after_seconds,
+            namespace=self.name,
+            limit=limit,
+            unit=unit,
+        )
+
+    def _wake_writer(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if not self._queue:
+                    if self._closing:
+                        return
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await self._wake
+                    continue
+                await self._run_round(self._take_frames())
+        except BaseException as error:
+            self._fail(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    def _take_frames(self) -> list[Frame]:
+        """Takes all that is queued, without waiting for more, up to the limit of a round."""
+        frames: list[Frame] = []
+        commands = 0
+        for frame in self._queue:
+            if frames and commands + len(frame.commands) > self._limits.round_commands_max:
+                break
+            frames.append(frame)
+            commands += len(frame.commands)
+        del self._queue[: len(frames)]
+        self._queued_commands -= commands
+        self._queued_bytes -= sum(frame.size_bytes for frame in frames)
+        return frames
+
+    async def _run_round(self, frames: list[Frame]) -> None:
+        self._committing = True
+        self._frames_in_round = frames
+        known = await self._load_entries(self._known_positions(frames))
+        time_us = self.now_us()
+        builder = RoundBuilder(
+            self._kernel,
+            self._state,
+            self._requests,
+            self.head,
+            time_us,
+            f"{time_us:x}{secrets.token_hex(4)}-",
+            known.__getitem__,
+        )
+        outcomes = [await self._decide_frame(builder, frame) for frame in frames]
+        if builder.stored.entries:
+            record = builder.seal()
+            await self._journal.append(record)
+            self.head = Head(record.last_position, record.chain_hash)
+            self.head_time_us = time_us
+            self.feed.publish(CommittedRound(record, builder.stored))
+        self._committing = False
+        for frame, frame_outcomes in zip(frames, outcomes, strict=True):
+            if not frame.outcomes.done():
+                frame.outcomes.set_result(frame_outcomes)
+        self._frames_in_round = []
+        self._run_reads()
+
+    async def _decide_frame(self, builder: RoundBuilder, frame: Frame) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for index, command in enumerate(frame.commands, start=1):
+            if isinstance(command, Refused):
+                outcomes.append(command)
+            else:
+                outcomes.append(builder.run(command, frame.caller))
+            if index % COMMANDS_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+        return outcomes
+
+    def _known_positions(self, frames: list[Frame]) -> list[int]:
+        """The positions of the commands that were committed before: their answers are needed."""
+        positions = []
+        for frame in frames:
+            for command in frame.commands:
+                name = None if isinstance(command, Refused) else command.WhichOneof("command")
+                if name is None:
+                    continue
+                request_id = getattr(command, name).request_id
+                position = self._requests.get(request_key(frame.caller, request_id))
+                if position is not None:
+                    positions.append(position)
+        return positions
+
+    async def _load_entries(self, positions: list[int]) -> dict[int, StoredEntry]:
+        """Returns the entries at these durable positions, from the feed or else the journal."""
+        found: dict[int, StoredEntry] = {}
+        for position in sorted(set(positions)):
+            if position in found:
+                continue
+            stored = self.feed.entry(position)
+            if stored is not None:
+                found[position] = stored
+                continue
+            async for record in self._journal.read(position):
+                entries = StoredRound.FromString(record.data).entries
+                found.update({entry.entry.position: entry for entry in entries})
+                break
+        return found
+
+    def _run_reads(self) -> None:
+        reads, self._reads = self._reads, []
+        for answer, future in reads:
+            if future.done():
+                continue
+            try:
+                future.set_result(answer(self._state))
+            except Exception as error:
+                future.set_exception(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Stops for good: what is pending may or may not be durable, and nothing may show it."""
+        self._failure = Refused(
+            errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
+            retry_after_seconds=1.0,
+            description=f"{type(error).__name__}: {error}",
+        )
+        for frame in [*self._frames_in_round, *self._queue]:
+            if not frame.outcomes.done():
+                frame.outcomes.set_exception(self._failure)
+                frame.outcomes.exception()  # taken note of: the caller may be gone
+        self._queue.clear()
+        for _answer, future in self._reads:
+            if not future.done():
+                future.set_exception(self._failure)
+        self._reads.clear()
+        self.feed.wake()
+        _log.critical("writer_stopped", namespace=self.name, exc_info=error)
+        self._on_fatal(self.name, error)
+
+    def _replay_round(self, record: Round) -> None:
+        expected = link(
+            self.head.chain_hash, record.first_position, record.last_position, record.data
+        )
+        if record.first_position != self.head.position + 1 or record.chain_hash != expected:
+            raise Corrupt(
+                f"namespace {self.name}: the round at position {record.first_position} does not"
+                f" continue the chain after position {self.head.position}"
+            )
+        for stored in StoredRound.FromString(record.data).entries:
+            self._replay_entry(stored)
+        self.head = Head(record.last_position, record.chain_hash)
+
+    def _replay_entry(self, stored: StoredEntry) -> None:
+        entry = stored.entry
+        time_us = from_timestamp(entry.commit_time)
+        self._kernel.evolve(self._state, entry.events, Moment(entry.position, time_us))
+        self.head_time_us = time_us
+        if entry.request_id:
+            self._requests.put(request_key(stored.caller, entry.request_id), entry.position)

@@ -1,0 +1,172 @@
+"""The open namespaces: opens them when needed, closes them when idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from gapless.v1 import errors_pb2
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.refusals import Refused
+from gapless_server.journal.port import Corrupt, JournalStore
+from gapless_server.writer.clock import Clock
+from gapless_server.writer.namespace import Namespace, WriterLimits
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceLimits:
+    """How many namespaces are open, and for how long; settings of the service."""
+
+    namespaces_open_max: int = 1000
+    idle_seconds: float = 300.0
+    create_namespaces: bool = True
+
+
+class _Slot:
+    """A namespace that is open or being opened, and how many calls use it."""
+
+    def __init__(self, opening: asyncio.Task[Namespace]) -> None:
+        self.opening = opening
+        self.users = 0
+        self.last_used = asyncio.get_running_loop().time()
+
+
+class Namespaces:
+    """All namespaces of a service, by name."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        store: JournalStore,
+        clock: Clock,
+        writer_limits: WriterLimits,
+        limits: NamespaceLimits,
+        on_fatal: Callable[[str, BaseException], None],
+    ) -> None:
+        self.kernel = kernel
+        self.store = store
+        self._clock = clock
+        self._writer_limits = writer_limits
+        self._limits = limits
+        self._on_fatal = on_fatal
+        self._slots: dict[str, _Slot] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+
+    @property
+    def open_count(self) -> int:
+        """How many namespaces are open."""
+        return len(self._slots)
+
+    def exists(self, name: str) -> bool:
+        """Says whether a command was ever committed in the namespace."""
+        slot = self._slots.get(name)
+        if slot is not None and slot.opening.done() and not slot.opening.exception():
+            return slot.opening.result().exists
+        return self.store.exists(name)
+
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[Namespace]:
+        """Gives the namespace, open, for as long as the context lasts.
+
+        Raises Refused: TOO_MANY_NAMESPACES, SHUTTING_DOWN or LOG_CORRUPT.
+        """
+        slot = self._slots.get(name) or await self._add_slot(name)
+        slot.users += 1
+        try:
+            # Shielded: a caller that goes away must not stop the opening for the others.
+            yield await asyncio.shield(slot.opening)
+        finally:
+            slot.users -= 1
+            slot.last_used = asyncio.get_running_loop().time()
+
+    async def close_idle(self) -> None:
+        """Closes every namespace that nobody has used for the idle time."""
+        now = asyncio.get_running_loop().time()
+        for name, slot in list(self._slots.items()):
+            if slot.users == 0 and now - slot.last_used >= self._limits.idle_seconds:
+                await self._close(name)
+
+    async def drain(self) -> None:
+        """Refuses new commands, and commits and answers the queued ones. Reads still work."""
+        self._stopping = True
+        opened = [slot.opening for slot in self._slots.values()]
+        for result in await asyncio.gather(*opened, return_exceptions=True):
+            if isinstance(result, Namespace):
+                await result.drain()
+
+    async def close(self) -> None:
+        """Closes every namespace. Nothing uses one any more."""
+        self._stopping = True
+        await asyncio.gather(*(self._close(name) for name in list(self._slots)))
+
+    def require_creatable(self, name: str) -> None:
+        """Raises Refused, reason NAMESPACE_CREATION_DISABLED, if a command may not make it."""
+        if not self._limits.create_namespaces and not self.exists(name):
+            raise Refused(errors_pb2.ERROR_REASON_NAMESPACE_CREATION_DISABLED, namespace=name)
+
+    async def _add_slot(self, name: str) -> _Slot:
+        while (closing := self._closing.get(name)) is not None:
+            await asyncio.shield(closing)
+        if (slot := self._slots.get(name)) is not None:
+            return slot
+        if self._stopping:
+            raise Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
+        if len(self._slots) >= self._limits.namespaces_open_max:
+            self._close_least_used()
+        slot = self._slots[name] = _Slot(asyncio.create_task(self._open(name)))
+        return slot
+
+    async def _open(self, name: str) -> Namespace:
+        try:
+            journal = await self.store.open(name)
+            try:
+                return await Namespace.open(
+                    name, self.kernel, journal, self._clock, self._writer_limits, self._on_fatal
+                )
+            except BaseException:
+                await journal.close()
+                raise
+        except Corrupt as error:
+            _log.critical("log_corrupt", namespace=name, description=str(error))
+            del self._slots[name]
+            raise Refused(
+                errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error
+            ) from error
+        except BaseException:
+            del self._slots[name]
+            raise
+
+    def _close_least_used(self) -> None:
+        idle = [(slot.last_used, name) for name, slot in self._slots.items() if slot.users == 0]
+        if not idle:
+            raise Refused(
+                errors_pb2.ERROR_REASON_TOO_MANY_NAMESPACES,
+                retry_after_seconds=1.0,
+                namespaces_open_max=self._limits.namespaces_open_max,
+            )
+        self._begin_close(min(idle)[1])
+
+    async def _close(self, name: str) -> None:
+        await asyncio.shield(self._begin_close(name))
+
+    def _begin_close(self, name: str) -> asyncio.Task[None]:
+        slot = self._slots.pop(name)
+
+        async def close() -> None:
+            try:
+                if not slot.opening.done():
+                    await asyncio.wait([slot.opening])
+                if slot.opening.exception() is None:
+                    await slot.opening.result().close()
+            finally:
+                del self._closing[name]
+
+        task = self._closing[name] = asyncio.create_task(close(), name=f"close {name}")
+        return task
