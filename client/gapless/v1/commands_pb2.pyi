@@ -9,10 +9,13 @@ import builtins
 import collections.abc
 import gapless.v1.channels_pb2
 import gapless.v1.config_pb2
+import gapless.v1.ledgers_pb2
 import gapless.v1.lists_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
+import gapless.v1.pool_reservations_pb2
+import gapless.v1.pools_pb2
 import gapless.v1.push_subscriptions_pb2
 import gapless.v1.reactions_pb2
 import gapless.v1.read_markers_pb2
@@ -46,6 +49,18 @@ class Command(google.protobuf.message.Message):
     SET_NOTIFICATION_SETTING_FIELD_NUMBER: builtins.int
     UPSERT_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
     REMOVE_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
+    CREATE_POOL_FIELD_NUMBER: builtins.int
+    UPDATE_POOL_FIELD_NUMBER: builtins.int
+    CLEAN_UP_POOL_FIELD_NUMBER: builtins.int
+    RESERVE_NUMBER_FIELD_NUMBER: builtins.int
+    RESERVE_GROUP_FIELD_NUMBER: builtins.int
+    CONFIRM_RESERVATION_FIELD_NUMBER: builtins.int
+    RENEW_RESERVATION_FIELD_NUMBER: builtins.int
+    RELEASE_RESERVATION_FIELD_NUMBER: builtins.int
+    RELEASE_OWNER_FIELD_NUMBER: builtins.int
+    CREATE_ACCOUNT_FIELD_NUMBER: builtins.int
+    TRANSFER_FIELD_NUMBER: builtins.int
+    REVERSE_TRANSFER_FIELD_NUMBER: builtins.int
     SET_CONFIG_FIELD_NUMBER: builtins.int
     DELETE_CONFIG_FIELD_NUMBER: builtins.int
     CREATE_LIST_FIELD_NUMBER: builtins.int
@@ -121,6 +136,54 @@ class Command(google.protobuf.message.Message):
         """See PushSubscriptionService.RemovePushSubscription."""
 
     @property
+    def create_pool(self) -> gapless.v1.pools_pb2.CreatePoolRequest:
+        """See PoolService.CreatePool."""
+
+    @property
+    def update_pool(self) -> gapless.v1.pools_pb2.UpdatePoolRequest:
+        """See PoolService.UpdatePool."""
+
+    @property
+    def clean_up_pool(self) -> gapless.v1.pools_pb2.CleanUpPoolRequest:
+        """See PoolService.CleanUpPool."""
+
+    @property
+    def reserve_number(self) -> gapless.v1.pool_reservations_pb2.ReserveNumberRequest:
+        """See ReservationService.ReserveNumber."""
+
+    @property
+    def reserve_group(self) -> gapless.v1.pool_reservations_pb2.ReserveGroupRequest:
+        """See ReservationService.ReserveGroup."""
+
+    @property
+    def confirm_reservation(self) -> gapless.v1.pool_reservations_pb2.ConfirmReservationRequest:
+        """See ReservationService.ConfirmReservation."""
+
+    @property
+    def renew_reservation(self) -> gapless.v1.pool_reservations_pb2.RenewReservationRequest:
+        """See ReservationService.RenewReservation."""
+
+    @property
+    def release_reservation(self) -> gapless.v1.pool_reservations_pb2.ReleaseReservationRequest:
+        """See ReservationService.ReleaseReservation."""
+
+    @property
+    def release_owner(self) -> gapless.v1.pool_reservations_pb2.ReleaseOwnerRequest:
+        """See ReservationService.ReleaseOwner."""
+
+    @property
+    def create_account(self) -> gapless.v1.ledgers_pb2.CreateAccountRequest:
+        """See LedgerService.CreateAccount."""
+
+    @property
+    def transfer(self) -> gapless.v1.ledgers_pb2.TransferRequest:
+        """See LedgerService.Transfer."""
+
+    @property
+    def reverse_transfer(self) -> gapless.v1.ledgers_pb2.ReverseTransferRequest:
+        """See LedgerService.ReverseTransfer."""
+
+    @property
     def set_config(self) -> gapless.v1.config_pb2.SetConfigRequest:
         """See ConfigService.SetConfig."""
 
@@ -179,6 +242,18 @@ class Command(google.protobuf.message.Message):
         set_notification_setting: gapless.v1.notification_settings_pb2.SetNotificationSettingRequest | None = ...,
         upsert_push_subscription: gapless.v1.push_subscriptions_pb2.UpsertPushSubscriptionRequest | None = ...,
         remove_push_subscription: gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionRequest | None = ...,
+        create_pool: gapless.v1.pools_pb2.CreatePoolRequest | None = ...,
+        update_pool: gapless.v1.pools_pb2.UpdatePoolRequest | None = ...,
+        clean_up_pool: gapless.v1.pools_pb2.CleanUpPoolRequest | None = ...,
+        reserve_number: gapless.v1.pool_reservations_pb2.ReserveNumberRequest | None = ...,
+        reserve_group: gapless.v1.pool_reservations_pb2.ReserveGroupRequest | None = ...,
+        confirm_reservation: gapless.v1.pool_reservations_pb2.ConfirmReservationRequest | None = ...,
+        renew_reservation: gapless.v1.pool_reservations_pb2.RenewReservationRequest | None = ...,
+        release_reservation: gapless.v1.pool_reservations_pb2.ReleaseReservationRequest | None = ...,
+        release_owner: gapless.v1.pool_reservations_pb2.ReleaseOwnerRequest | None = ...,
+        create_account: gapless.v1.ledgers_pb2.CreateAccountRequest | None = ...,
+        transfer: gapless.v1.ledgers_pb2.TransferRequest | None = ...,
+        reverse_transfer: gapless.v1.ledgers_pb2.ReverseTransferRequest | None = ...,
         set_config: gapless.v1.config_pb2.SetConfigRequest | None = ...,
         delete_config: gapless.v1.config_pb2.DeleteConfigRequest | None = ...,
         create_list: gapless.v1.lists_pb2.CreateListRequest | None = ...,
@@ -190,9 +265,9 @@ class Command(google.protobuf.message.Message):
         record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultRequest | None = ...,
         delete_list: gapless.v1.lists_pb2.DeleteListRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "command", b"command", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
+    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
 
 global___Command = Command
 
@@ -252,6 +327,18 @@ class CommandResult(google.protobuf.message.Message):
     SET_NOTIFICATION_SETTING_FIELD_NUMBER: builtins.int
     UPSERT_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
     REMOVE_PUSH_SUBSCRIPTION_FIELD_NUMBER: builtins.int
+    CREATE_POOL_FIELD_NUMBER: builtins.int
+    UPDATE_POOL_FIELD_NUMBER: builtins.int
+    CLEAN_UP_POOL_FIELD_NUMBER: builtins.int
+    RESERVE_NUMBER_FIELD_NUMBER: builtins.int
+    RESERVE_GROUP_FIELD_NUMBER: builtins.int
+    CONFIRM_RESERVATION_FIELD_NUMBER: builtins.int
+    RENEW_RESERVATION_FIELD_NUMBER: builtins.int
+    RELEASE_RESERVATION_FIELD_NUMBER: builtins.int
+    RELEASE_OWNER_FIELD_NUMBER: builtins.int
+    CREATE_ACCOUNT_FIELD_NUMBER: builtins.int
+    TRANSFER_FIELD_NUMBER: builtins.int
+    REVERSE_TRANSFER_FIELD_NUMBER: builtins.int
     SET_CONFIG_FIELD_NUMBER: builtins.int
     DELETE_CONFIG_FIELD_NUMBER: builtins.int
     CREATE_LIST_FIELD_NUMBER: builtins.int
@@ -331,6 +418,54 @@ class CommandResult(google.protobuf.message.Message):
         """The response of remove_push_subscription."""
 
     @property
+    def create_pool(self) -> gapless.v1.pools_pb2.CreatePoolResponse:
+        """The response of create_pool."""
+
+    @property
+    def update_pool(self) -> gapless.v1.pools_pb2.UpdatePoolResponse:
+        """The response of update_pool."""
+
+    @property
+    def clean_up_pool(self) -> gapless.v1.pools_pb2.CleanUpPoolResponse:
+        """The response of clean_up_pool."""
+
+    @property
+    def reserve_number(self) -> gapless.v1.pool_reservations_pb2.ReserveNumberResponse:
+        """The response of reserve_number."""
+
+    @property
+    def reserve_group(self) -> gapless.v1.pool_reservations_pb2.ReserveGroupResponse:
+        """The response of reserve_group."""
+
+    @property
+    def confirm_reservation(self) -> gapless.v1.pool_reservations_pb2.ConfirmReservationResponse:
+        """The response of confirm_reservation."""
+
+    @property
+    def renew_reservation(self) -> gapless.v1.pool_reservations_pb2.RenewReservationResponse:
+        """The response of renew_reservation."""
+
+    @property
+    def release_reservation(self) -> gapless.v1.pool_reservations_pb2.ReleaseReservationResponse:
+        """The response of release_reservation."""
+
+    @property
+    def release_owner(self) -> gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse:
+        """The response of release_owner."""
+
+    @property
+    def create_account(self) -> gapless.v1.ledgers_pb2.CreateAccountResponse:
+        """The response of create_account."""
+
+    @property
+    def transfer(self) -> gapless.v1.ledgers_pb2.TransferResponse:
+        """The response of transfer."""
+
+    @property
+    def reverse_transfer(self) -> gapless.v1.ledgers_pb2.ReverseTransferResponse:
+        """The response of reverse_transfer."""
+
+    @property
     def set_config(self) -> gapless.v1.config_pb2.SetConfigResponse:
         """The response of set_config."""
 
@@ -390,6 +525,18 @@ class CommandResult(google.protobuf.message.Message):
         set_notification_setting: gapless.v1.notification_settings_pb2.SetNotificationSettingResponse | None = ...,
         upsert_push_subscription: gapless.v1.push_subscriptions_pb2.UpsertPushSubscriptionResponse | None = ...,
         remove_push_subscription: gapless.v1.push_subscriptions_pb2.RemovePushSubscriptionResponse | None = ...,
+        create_pool: gapless.v1.pools_pb2.CreatePoolResponse | None = ...,
+        update_pool: gapless.v1.pools_pb2.UpdatePoolResponse | None = ...,
+        clean_up_pool: gapless.v1.pools_pb2.CleanUpPoolResponse | None = ...,
+        reserve_number: gapless.v1.pool_reservations_pb2.ReserveNumberResponse | None = ...,
+        reserve_group: gapless.v1.pool_reservations_pb2.ReserveGroupResponse | None = ...,
+        confirm_reservation: gapless.v1.pool_reservations_pb2.ConfirmReservationResponse | None = ...,
+        renew_reservation: gapless.v1.pool_reservations_pb2.RenewReservationResponse | None = ...,
+        release_reservation: gapless.v1.pool_reservations_pb2.ReleaseReservationResponse | None = ...,
+        release_owner: gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse | None = ...,
+        create_account: gapless.v1.ledgers_pb2.CreateAccountResponse | None = ...,
+        transfer: gapless.v1.ledgers_pb2.TransferResponse | None = ...,
+        reverse_transfer: gapless.v1.ledgers_pb2.ReverseTransferResponse | None = ...,
         set_config: gapless.v1.config_pb2.SetConfigResponse | None = ...,
         delete_config: gapless.v1.config_pb2.DeleteConfigResponse | None = ...,
         create_list: gapless.v1.lists_pb2.CreateListResponse | None = ...,
@@ -401,9 +548,9 @@ class CommandResult(google.protobuf.message.Message):
         record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultResponse | None = ...,
         delete_list: gapless.v1.lists_pb2.DeleteListResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "result", b"result", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "create_channel", b"create_channel", "create_list", b"create_list", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "reorder_list", b"reorder_list", "result", b"result", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "update_channel", b"update_channel", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
+    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
 
 global___CommandResult = CommandResult
 

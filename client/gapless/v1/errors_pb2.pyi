@@ -87,6 +87,42 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The user is not a member."""
     ERROR_REASON_PUSH_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 70
     """The user has no such endpoint."""
+    ERROR_REASON_POOL_NOT_FOUND: _ErrorReason.ValueType  # 100
+    """The pool does not exist."""
+    ERROR_REASON_POOL_ALREADY_EXISTS: _ErrorReason.ValueType  # 101
+    """The pool exists with other settings."""
+    ERROR_REASON_POOL_EXHAUSTED: _ErrorReason.ValueType  # 102
+    """The pool has too few free numbers, also after a sweep of what has expired."""
+    ERROR_REASON_POOL_FRAGMENTED: _ErrorReason.ValueType  # 103
+    """The pool has enough free numbers, but not where the group needs them."""
+    ERROR_REASON_NUMBER_NOT_AVAILABLE: _ErrorReason.ValueType  # 104
+    """A number that was asked for by name cannot be given."""
+    ERROR_REASON_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 105
+    """The owner holds nothing under this key."""
+    ERROR_REASON_RESERVATION_EXPIRED: _ErrorReason.ValueType  # 106
+    """The reservation's time to live is over."""
+    ERROR_REASON_RESERVATION_DIFFERS: _ErrorReason.ValueType  # 107
+    """The owner holds something of another shape under this key."""
+    ERROR_REASON_OWNER_HOLDS_NOTHING: _ErrorReason.ValueType  # 108
+    """The owner holds nothing in the pool."""
+    ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 130
+    """The account does not exist."""
+    ERROR_REASON_ACCOUNT_ALREADY_EXISTS: _ErrorReason.ValueType  # 131
+    """The account exists with other settings."""
+    ERROR_REASON_TRANSFER_UNBALANCED: _ErrorReason.ValueType  # 132
+    """The amounts of a unit do not sum to 0."""
+    ERROR_REASON_BALANCE_BELOW_FLOOR: _ErrorReason.ValueType  # 133
+    """A balance would fall below its floor."""
+    ERROR_REASON_BALANCE_OVERFLOW: _ErrorReason.ValueType  # 134
+    """A balance would leave the range of what can be counted."""
+    ERROR_REASON_TRANSFER_NOT_FOUND: _ErrorReason.ValueType  # 135
+    """The transfer does not exist."""
+    ERROR_REASON_TRANSFER_ALREADY_EXISTS: _ErrorReason.ValueType  # 136
+    """The transfer id is taken by a transfer with other content."""
+    ERROR_REASON_TRANSFER_ALREADY_REVERSED: _ErrorReason.ValueType  # 137
+    """The transfer was reversed before."""
+    ERROR_REASON_TRANSFER_IS_REVERSAL: _ErrorReason.ValueType  # 138
+    """What is to be reversed is a reversal itself."""
     ERROR_REASON_CONFIG_NOT_FOUND: _ErrorReason.ValueType  # 150
     """The key does not exist."""
     ERROR_REASON_CONFIG_VERSION_MISMATCH: _ErrorReason.ValueType  # 151
@@ -182,6 +218,42 @@ ERROR_REASON_MEMBERSHIP_NOT_FOUND: ErrorReason.ValueType  # 61
 """The user is not a member."""
 ERROR_REASON_PUSH_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 70
 """The user has no such endpoint."""
+ERROR_REASON_POOL_NOT_FOUND: ErrorReason.ValueType  # 100
+"""The pool does not exist."""
+ERROR_REASON_POOL_ALREADY_EXISTS: ErrorReason.ValueType  # 101
+"""The pool exists with other settings."""
+ERROR_REASON_POOL_EXHAUSTED: ErrorReason.ValueType  # 102
+"""The pool has too few free numbers, also after a sweep of what has expired."""
+ERROR_REASON_POOL_FRAGMENTED: ErrorReason.ValueType  # 103
+"""The pool has enough free numbers, but not where the group needs them."""
+ERROR_REASON_NUMBER_NOT_AVAILABLE: ErrorReason.ValueType  # 104
+"""A number that was asked for by name cannot be given."""
+ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 105
+"""The owner holds nothing under this key."""
+ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 106
+"""The reservation's time to live is over."""
+ERROR_REASON_RESERVATION_DIFFERS: ErrorReason.ValueType  # 107
+"""The owner holds something of another shape under this key."""
+ERROR_REASON_OWNER_HOLDS_NOTHING: ErrorReason.ValueType  # 108
+"""The owner holds nothing in the pool."""
+ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 130
+"""The account does not exist."""
+ERROR_REASON_ACCOUNT_ALREADY_EXISTS: ErrorReason.ValueType  # 131
+"""The account exists with other settings."""
+ERROR_REASON_TRANSFER_UNBALANCED: ErrorReason.ValueType  # 132
+"""The amounts of a unit do not sum to 0."""
+ERROR_REASON_BALANCE_BELOW_FLOOR: ErrorReason.ValueType  # 133
+"""A balance would fall below its floor."""
+ERROR_REASON_BALANCE_OVERFLOW: ErrorReason.ValueType  # 134
+"""A balance would leave the range of what can be counted."""
+ERROR_REASON_TRANSFER_NOT_FOUND: ErrorReason.ValueType  # 135
+"""The transfer does not exist."""
+ERROR_REASON_TRANSFER_ALREADY_EXISTS: ErrorReason.ValueType  # 136
+"""The transfer id is taken by a transfer with other content."""
+ERROR_REASON_TRANSFER_ALREADY_REVERSED: ErrorReason.ValueType  # 137
+"""The transfer was reversed before."""
+ERROR_REASON_TRANSFER_IS_REVERSAL: ErrorReason.ValueType  # 138
+"""What is to be reversed is a reversal itself."""
 ERROR_REASON_CONFIG_NOT_FOUND: ErrorReason.ValueType  # 150
 """The key does not exist."""
 ERROR_REASON_CONFIG_VERSION_MISMATCH: ErrorReason.ValueType  # 151

@@ -26,11 +26,14 @@ from gapless.v1 import channels_pb2 as gapless_dot_v1_dot_channels__pb2
 from gapless.v1 import commands_pb2 as gapless_dot_v1_dot_commands__pb2
 from gapless.v1 import common_pb2 as gapless_dot_v1_dot_common__pb2
 from gapless.v1 import config_pb2 as gapless_dot_v1_dot_config__pb2
+from gapless.v1 import ledgers_pb2 as gapless_dot_v1_dot_ledgers__pb2
 from gapless.v1 import lists_pb2 as gapless_dot_v1_dot_lists__pb2
 from gapless.v1 import memberships_pb2 as gapless_dot_v1_dot_memberships__pb2
 from gapless.v1 import messages_pb2 as gapless_dot_v1_dot_messages__pb2
 from gapless.v1 import notification_settings_pb2 as gapless_dot_v1_dot_notification__settings__pb2
 from gapless.v1 import options_pb2 as gapless_dot_v1_dot_options__pb2
+from gapless.v1 import pool_reservations_pb2 as gapless_dot_v1_dot_pool__reservations__pb2
+from gapless.v1 import pools_pb2 as gapless_dot_v1_dot_pools__pb2
 from gapless.v1 import push_subscriptions_pb2 as gapless_dot_v1_dot_push__subscriptions__pb2
 from gapless.v1 import reactions_pb2 as gapless_dot_v1_dot_reactions__pb2
 from gapless.v1 import read_markers_pb2 as gapless_dot_v1_dot_read__markers__pb2
@@ -38,7 +41,7 @@ from gapless.v1 import threads_pb2 as gapless_dot_v1_dot_threads__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gapless/v1/events.proto\x12\ngapless.v1\x1a\x19gapless/v1/channels.proto\x1a\x19gapless/v1/commands.proto\x1a\x17gapless/v1/common.proto\x1a\x17gapless/v1/config.proto\x1a\x16gapless/v1/lists.proto\x1a\x1cgapless/v1/memberships.proto\x1a\x19gapless/v1/messages.proto\x1a&gapless/v1/notification_settings.proto\x1a\x18gapless/v1/options.proto\x1a#gapless/v1/push_subscriptions.proto\x1a\x1agapless/v1/reactions.proto\x1a\x1dgapless/v1/read_markers.proto\x1a\x18gapless/v1/threads.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x0b\n\x05\x45vent\x12\x35\n\x0f\x63hannel_created\x18\n \x01(\x0b\x32\x1a.gapless.v1.ChannelCreatedH\x00\x12\x35\n\x0f\x63hannel_updated\x18\x0b \x01(\x0b\x32\x1a.gapless.v1.ChannelUpdatedH\x00\x12\x37\n\x10\x63hannel_archived\x18\x0c \x01(\x0b\x32\x1b.gapless.v1.ChannelArchivedH\x00\x12\x33\n\x0emessage_posted\x18\r \x01(\x0b\x32\x19.gapless.v1.MessagePostedH\x00\x12\x33\n\x0emessage_edited\x18\x0e \x01(\x0b\x32\x19.gapless.v1.MessageEditedH\x00\x12\x35\n\x0fmessage_deleted\x18\x0f \x01(\x0b\x32\x1a.gapless.v1.MessageDeletedH\x00\x12/\n\x0creply_posted\x18\x10 \x01(\x0b\x32\x17.gapless.v1.ReplyPostedH\x00\x12\x33\n\x0ereaction_added\x18\x11 \x01(\x0b\x32\x19.gapless.v1.ReactionAddedH\x00\x12\x37\n\x10reaction_removed\x18\x12 \x01(\x0b\x32\x1b.gapless.v1.ReactionRemovedH\x00\x12\x31\n\rmember_joined\x18\x13 \x01(\x0b\x32\x18.gapless.v1.MemberJoinedH\x00\x12-\n\x0bmember_left\x18\x14 \x01(\x0b\x32\x16.gapless.v1.MemberLeftH\x00\x12-\n\x0bread_marked\x18\x15 \x01(\x0b\x32\x16.gapless.v1.ReadMarkedH\x00\x12N\n\x1cnotification_setting_changed\x18\x16 \x01(\x0b\x32&.gapless.v1.NotificationSettingChangedH\x00\x12J\n\x1apush_subscription_upserted\x18\x17 \x01(\x0b\x32$.gapless.v1.PushSubscriptionUpsertedH\x00\x12H\n\x19push_subscription_removed\x18\x18 \x01(\x0b\x32#.gapless.v1.PushSubscriptionRemovedH\x00\x12+\n\nconfig_set\x18\x46 \x01(\x0b\x32\x15.gapless.v1.ConfigSetH\x00\x12\x33\n\x0e\x63onfig_deleted\x18G \x01(\x0b\x32\x19.gapless.v1.ConfigDeletedH\x00\x12/\n\x0clist_created\x18P \x01(\x0b\x32\x17.gapless.v1.ListCreatedH\x00\x12<\n\x13list_items_inserted\x18Q \x01(\x0b\x32\x1d.gapless.v1.ListItemsInsertedH\x00\x12\x36\n\x10list_item_edited\x18R \x01(\x0b\x32\x1a.gapless.v1.ListItemEditedH\x00\x12\x34\n\x0flist_item_moved\x18S \x01(\x0b\x32\x19.gapless.v1.ListItemMovedH\x00\x12\x33\n\x0elist_reordered\x18T \x01(\x0b\x32\x19.gapless.v1.ListReorderedH\x00\x12\x38\n\x11list_item_deleted\x18U \x01(\x0b\x32\x1b.gapless.v1.ListItemDeletedH\x00\x12G\n\x19list_item_result_recorded\x18V \x01(\x0b\x32\".gapless.v1.ListItemResultRecordedH\x00\x12/\n\x0clist_deleted\x18W \x01(\x0b\x32\x17.gapless.v1.ListDeletedH\x00\x42\x07\n\x05\x65vent\"\x81\x01\n\x05\x45ntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12/\n\x0b\x63ommit_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12!\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x11.gapless.v1.Event\"s\n\x0b\x45ventFilter\x12\x1e\n\x0b\x63hannel_ids\x18\x01 \x03(\tB\t\xa2\xa4\x19\x05\x10\x01 \xe8\x07\x12\x1c\n\x0b\x65vent_types\x18\x02 \x03(\tB\x07\xa2\xa4\x19\x03 \xe8\x07\x12&\n\x13\x63onfig_key_prefixes\x18\x03 \x03(\tB\t\xa2\xa4\x19\x05\x10\x01 \xe8\x07\"|\n\x0cWatchRequest\x12\x14\n\nfrom_start\x18\x01 \x01(\x08H\x00\x12\x12\n\x08\x66rom_now\x18\x02 \x01(\x08H\x00\x12\x10\n\x06\x63ursor\x18\x03 \x01(\tH\x00\x12\'\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x17.gapless.v1.EventFilterB\x07\n\x05start\"\xcd\x01\n\rWatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x13.gapless.v1.EntriesH\x00\x12)\n\tcaught_up\x18\x03 \x01(\x0b\x32\x14.gapless.v1.CaughtUpH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.gapless.v1.HeartbeatH\x00\x12\"\n\x05reset\x18\x05 \x01(\x0b\x32\x11.gapless.v1.ResetH\x00\x42\t\n\x07\x63ontent\"-\n\x07\x45ntries\x12\"\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x11.gapless.v1.Entry\"\x1c\n\x08\x43\x61ughtUp\x12\x10\n\x08position\x18\x01 \x01(\x03\"G\n\tHeartbeat\x12\x10\n\x08position\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1c\n\x05Reset\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\"g\n\x11ReadEventsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.gapless.v1.EventFilter\x12\x19\n\tpage_size\x18\x03 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\"\\\n\x12ReadEventsResponse\x12\"\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x11.gapless.v1.Entry\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x12\n\nend_of_log\x18\x03 \x01(\x08\"1\n\x11GetRequestRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\"\x97\x01\n\x12GetRequestResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\x12!\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x11.gapless.v1.Event\x12)\n\x06result\x18\x04 \x01(\x0b\x32\x19.gapless.v1.CommandResult2\xe8\x01\n\x0c\x45ventService\x12>\n\x05Watch\x12\x18.gapless.v1.WatchRequest\x1a\x19.gapless.v1.WatchResponse0\x01\x12K\n\nReadEvents\x12\x1d.gapless.v1.ReadEventsRequest\x1a\x1e.gapless.v1.ReadEventsResponse\x12K\n\nGetRequest\x12\x1d.gapless.v1.GetRequestRequest\x1a\x1e.gapless.v1.GetRequestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gapless/v1/events.proto\x12\ngapless.v1\x1a\x19gapless/v1/channels.proto\x1a\x19gapless/v1/commands.proto\x1a\x17gapless/v1/common.proto\x1a\x17gapless/v1/config.proto\x1a\x18gapless/v1/ledgers.proto\x1a\x16gapless/v1/lists.proto\x1a\x1cgapless/v1/memberships.proto\x1a\x19gapless/v1/messages.proto\x1a&gapless/v1/notification_settings.proto\x1a\x18gapless/v1/options.proto\x1a\"gapless/v1/pool_reservations.proto\x1a\x16gapless/v1/pools.proto\x1a#gapless/v1/push_subscriptions.proto\x1a\x1agapless/v1/reactions.proto\x1a\x1dgapless/v1/read_markers.proto\x1a\x18gapless/v1/threads.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x0e\n\x05\x45vent\x12\x35\n\x0f\x63hannel_created\x18\n \x01(\x0b\x32\x1a.gapless.v1.ChannelCreatedH\x00\x12\x35\n\x0f\x63hannel_updated\x18\x0b \x01(\x0b\x32\x1a.gapless.v1.ChannelUpdatedH\x00\x12\x37\n\x10\x63hannel_archived\x18\x0c \x01(\x0b\x32\x1b.gapless.v1.ChannelArchivedH\x00\x12\x33\n\x0emessage_posted\x18\r \x01(\x0b\x32\x19.gapless.v1.MessagePostedH\x00\x12\x33\n\x0emessage_edited\x18\x0e \x01(\x0b\x32\x19.gapless.v1.MessageEditedH\x00\x12\x35\n\x0fmessage_deleted\x18\x0f \x01(\x0b\x32\x1a.gapless.v1.MessageDeletedH\x00\x12/\n\x0creply_posted\x18\x10 \x01(\x0b\x32\x17.gapless.v1.ReplyPostedH\x00\x12\x33\n\x0ereaction_added\x18\x11 \x01(\x0b\x32\x19.gapless.v1.ReactionAddedH\x00\x12\x37\n\x10reaction_removed\x18\x12 \x01(\x0b\x32\x1b.gapless.v1.ReactionRemovedH\x00\x12\x31\n\rmember_joined\x18\x13 \x01(\x0b\x32\x18.gapless.v1.MemberJoinedH\x00\x12-\n\x0bmember_left\x18\x14 \x01(\x0b\x32\x16.gapless.v1.MemberLeftH\x00\x12-\n\x0bread_marked\x18\x15 \x01(\x0b\x32\x16.gapless.v1.ReadMarkedH\x00\x12N\n\x1cnotification_setting_changed\x18\x16 \x01(\x0b\x32&.gapless.v1.NotificationSettingChangedH\x00\x12J\n\x1apush_subscription_upserted\x18\x17 \x01(\x0b\x32$.gapless.v1.PushSubscriptionUpsertedH\x00\x12H\n\x19push_subscription_removed\x18\x18 \x01(\x0b\x32#.gapless.v1.PushSubscriptionRemovedH\x00\x12/\n\x0cpool_created\x18( \x01(\x0b\x32\x17.gapless.v1.PoolCreatedH\x00\x12/\n\x0cpool_updated\x18) \x01(\x0b\x32\x17.gapless.v1.PoolUpdatedH\x00\x12\x37\n\x10numbers_reserved\x18* \x01(\x0b\x32\x1b.gapless.v1.NumbersReservedH\x00\x12\x41\n\x15reservation_confirmed\x18+ \x01(\x0b\x32 .gapless.v1.ReservationConfirmedH\x00\x12=\n\x13reservation_renewed\x18, \x01(\x0b\x32\x1e.gapless.v1.ReservationRenewedH\x00\x12\x41\n\x15reservations_released\x18- \x01(\x0b\x32 .gapless.v1.ReservationsReleasedH\x00\x12\x35\n\x0f\x61\x63\x63ount_created\x18< \x01(\x0b\x32\x1a.gapless.v1.AccountCreatedH\x00\x12\x31\n\rtransfer_made\x18= \x01(\x0b\x32\x18.gapless.v1.TransferMadeH\x00\x12+\n\nconfig_set\x18\x46 \x01(\x0b\x32\x15.gapless.v1.ConfigSetH\x00\x12\x33\n\x0e\x63onfig_deleted\x18G \x01(\x0b\x32\x19.gapless.v1.ConfigDeletedH\x00\x12/\n\x0clist_created\x18P \x01(\x0b\x32\x17.gapless.v1.ListCreatedH\x00\x12<\n\x13list_items_inserted\x18Q \x01(\x0b\x32\x1d.gapless.v1.ListItemsInsertedH\x00\x12\x36\n\x10list_item_edited\x18R \x01(\x0b\x32\x1a.gapless.v1.ListItemEditedH\x00\x12\x34\n\x0flist_item_moved\x18S \x01(\x0b\x32\x19.gapless.v1.ListItemMovedH\x00\x12\x33\n\x0elist_reordered\x18T \x01(\x0b\x32\x19.gapless.v1.ListReorderedH\x00\x12\x38\n\x11list_item_deleted\x18U \x01(\x0b\x32\x1b.gapless.v1.ListItemDeletedH\x00\x12G\n\x19list_item_result_recorded\x18V \x01(\x0b\x32\".gapless.v1.ListItemResultRecordedH\x00\x12/\n\x0clist_deleted\x18W \x01(\x0b\x32\x17.gapless.v1.ListDeletedH\x00\x42\x07\n\x05\x65vent\"\x81\x01\n\x05\x45ntry\x12\x10\n\x08position\x18\x01 \x01(\x03\x12/\n\x0b\x63ommit_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12!\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x11.gapless.v1.Event\"s\n\x0b\x45ventFilter\x12\x1e\n\x0b\x63hannel_ids\x18\x01 \x03(\tB\t\xa2\xa4\x19\x05\x10\x01 \xe8\x07\x12\x1c\n\x0b\x65vent_types\x18\x02 \x03(\tB\x07\xa2\xa4\x19\x03 \xe8\x07\x12&\n\x13\x63onfig_key_prefixes\x18\x03 \x03(\tB\t\xa2\xa4\x19\x05\x10\x01 \xe8\x07\"|\n\x0cWatchRequest\x12\x14\n\nfrom_start\x18\x01 \x01(\x08H\x00\x12\x12\n\x08\x66rom_now\x18\x02 \x01(\x08H\x00\x12\x10\n\x06\x63ursor\x18\x03 \x01(\tH\x00\x12\'\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x17.gapless.v1.EventFilterB\x07\n\x05start\"\xcd\x01\n\rWatchResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12&\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x13.gapless.v1.EntriesH\x00\x12)\n\tcaught_up\x18\x03 \x01(\x0b\x32\x14.gapless.v1.CaughtUpH\x00\x12*\n\theartbeat\x18\x04 \x01(\x0b\x32\x15.gapless.v1.HeartbeatH\x00\x12\"\n\x05reset\x18\x05 \x01(\x0b\x32\x11.gapless.v1.ResetH\x00\x42\t\n\x07\x63ontent\"-\n\x07\x45ntries\x12\"\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x11.gapless.v1.Entry\"\x1c\n\x08\x43\x61ughtUp\x12\x10\n\x08position\x18\x01 \x01(\x03\"G\n\tHeartbeat\x12\x10\n\x08position\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1c\n\x05Reset\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\"g\n\x11ReadEventsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\'\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x17.gapless.v1.EventFilter\x12\x19\n\tpage_size\x18\x03 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\"\\\n\x12ReadEventsResponse\x12\"\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x11.gapless.v1.Entry\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x12\n\nend_of_log\x18\x03 \x01(\x08\"1\n\x11GetRequestRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\"\x97\x01\n\x12GetRequestResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\x12!\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x11.gapless.v1.Event\x12)\n\x06result\x18\x04 \x01(\x0b\x32\x19.gapless.v1.CommandResult2\xe8\x01\n\x0c\x45ventService\x12>\n\x05Watch\x12\x18.gapless.v1.WatchRequest\x1a\x19.gapless.v1.WatchResponse0\x01\x12K\n\nReadEvents\x12\x1d.gapless.v1.ReadEventsRequest\x1a\x1e.gapless.v1.ReadEventsResponse\x12K\n\nGetRequest\x12\x1d.gapless.v1.GetRequestRequest\x1a\x1e.gapless.v1.GetRequestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,32 +58,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\244\031\002(\000'
   _globals['_GETREQUESTREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_GETREQUESTREQUEST'].fields_by_name['request_id']._serialized_options = b'\242\244\031\004\010\001\020\001'
-  _globals['_EVENT']._serialized_start=446
-  _globals['_EVENT']._serialized_end=1876
-  _globals['_ENTRY']._serialized_start=1879
-  _globals['_ENTRY']._serialized_end=2008
-  _globals['_EVENTFILTER']._serialized_start=2010
-  _globals['_EVENTFILTER']._serialized_end=2125
-  _globals['_WATCHREQUEST']._serialized_start=2127
-  _globals['_WATCHREQUEST']._serialized_end=2251
-  _globals['_WATCHRESPONSE']._serialized_start=2254
-  _globals['_WATCHRESPONSE']._serialized_end=2459
-  _globals['_ENTRIES']._serialized_start=2461
-  _globals['_ENTRIES']._serialized_end=2506
-  _globals['_CAUGHTUP']._serialized_start=2508
-  _globals['_CAUGHTUP']._serialized_end=2536
-  _globals['_HEARTBEAT']._serialized_start=2538
-  _globals['_HEARTBEAT']._serialized_end=2609
-  _globals['_RESET']._serialized_start=2611
-  _globals['_RESET']._serialized_end=2639
-  _globals['_READEVENTSREQUEST']._serialized_start=2641
-  _globals['_READEVENTSREQUEST']._serialized_end=2744
-  _globals['_READEVENTSRESPONSE']._serialized_start=2746
-  _globals['_READEVENTSRESPONSE']._serialized_end=2838
-  _globals['_GETREQUESTREQUEST']._serialized_start=2840
-  _globals['_GETREQUESTREQUEST']._serialized_end=2889
-  _globals['_GETREQUESTRESPONSE']._serialized_start=2892
-  _globals['_GETREQUESTRESPONSE']._serialized_end=3043
-  _globals['_EVENTSERVICE']._serialized_start=3046
-  _globals['_EVENTSERVICE']._serialized_end=3278
+  _globals['_EVENT']._serialized_start=532
+  _globals['_EVENT']._serialized_end=2420
+  _globals['_ENTRY']._serialized_start=2423
+  _globals['_ENTRY']._serialized_end=2552
+  _globals['_EVENTFILTER']._serialized_start=2554
+  _globals['_EVENTFILTER']._serialized_end=2669
+  _globals['_WATCHREQUEST']._serialized_start=2671
+  _globals['_WATCHREQUEST']._serialized_end=2795
+  _globals['_WATCHRESPONSE']._serialized_start=2798
+  _globals['_WATCHRESPONSE']._serialized_end=3003
+  _globals['_ENTRIES']._serialized_start=3005
+  _globals['_ENTRIES']._serialized_end=3050
+  _globals['_CAUGHTUP']._serialized_start=3052
+  _globals['_CAUGHTUP']._serialized_end=3080
+  _globals['_HEARTBEAT']._serialized_start=3082
+  _globals['_HEARTBEAT']._serialized_end=3153
+  _globals['_RESET']._serialized_start=3155
+  _globals['_RESET']._serialized_end=3183
+  _globals['_READEVENTSREQUEST']._serialized_start=3185
+  _globals['_READEVENTSREQUEST']._serialized_end=3288
+  _globals['_READEVENTSRESPONSE']._serialized_start=3290
+  _globals['_READEVENTSRESPONSE']._serialized_end=3382
+  _globals['_GETREQUESTREQUEST']._serialized_start=3384
+  _globals['_GETREQUESTREQUEST']._serialized_end=3433
+  _globals['_GETREQUESTRESPONSE']._serialized_start=3436
+  _globals['_GETREQUESTRESPONSE']._serialized_end=3587
+  _globals['_EVENTSERVICE']._serialized_start=3590
+  _globals['_EVENTSERVICE']._serialized_end=3822
 # @@protoc_insertion_point(module_scope)

@@ -9,10 +9,13 @@ import gapless.v1.channels_pb2
 import gapless.v1.commands_pb2
 import gapless.v1.common_pb2
 import gapless.v1.config_pb2
+import gapless.v1.ledgers_pb2
 import gapless.v1.lists_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
+import gapless.v1.pool_reservations_pb2
+import gapless.v1.pools_pb2
 import gapless.v1.push_subscriptions_pb2
 import gapless.v1.reactions_pb2
 import gapless.v1.read_markers_pb2
@@ -46,6 +49,14 @@ class Event(google.protobuf.message.Message):
     NOTIFICATION_SETTING_CHANGED_FIELD_NUMBER: builtins.int
     PUSH_SUBSCRIPTION_UPSERTED_FIELD_NUMBER: builtins.int
     PUSH_SUBSCRIPTION_REMOVED_FIELD_NUMBER: builtins.int
+    POOL_CREATED_FIELD_NUMBER: builtins.int
+    POOL_UPDATED_FIELD_NUMBER: builtins.int
+    NUMBERS_RESERVED_FIELD_NUMBER: builtins.int
+    RESERVATION_CONFIRMED_FIELD_NUMBER: builtins.int
+    RESERVATION_RENEWED_FIELD_NUMBER: builtins.int
+    RESERVATIONS_RELEASED_FIELD_NUMBER: builtins.int
+    ACCOUNT_CREATED_FIELD_NUMBER: builtins.int
+    TRANSFER_MADE_FIELD_NUMBER: builtins.int
     CONFIG_SET_FIELD_NUMBER: builtins.int
     CONFIG_DELETED_FIELD_NUMBER: builtins.int
     LIST_CREATED_FIELD_NUMBER: builtins.int
@@ -117,6 +128,38 @@ class Event(google.protobuf.message.Message):
         """A push subscription was removed."""
 
     @property
+    def pool_created(self) -> gapless.v1.pools_pb2.PoolCreated:
+        """A pool came into being."""
+
+    @property
+    def pool_updated(self) -> gapless.v1.pools_pb2.PoolUpdated:
+        """A pool may give other numbers from now on."""
+
+    @property
+    def numbers_reserved(self) -> gapless.v1.pool_reservations_pb2.NumbersReserved:
+        """Numbers of a pool were reserved."""
+
+    @property
+    def reservation_confirmed(self) -> gapless.v1.pool_reservations_pb2.ReservationConfirmed:
+        """A reservation lost its time to live, for good."""
+
+    @property
+    def reservation_renewed(self) -> gapless.v1.pool_reservations_pb2.ReservationRenewed:
+        """A reservation expires later than before."""
+
+    @property
+    def reservations_released(self) -> gapless.v1.pool_reservations_pb2.ReservationsReleased:
+        """Reservations ended."""
+
+    @property
+    def account_created(self) -> gapless.v1.ledgers_pb2.AccountCreated:
+        """An account came into being."""
+
+    @property
+    def transfer_made(self) -> gapless.v1.ledgers_pb2.TransferMade:
+        """Amounts were moved between accounts."""
+
+    @property
     def config_set(self) -> gapless.v1.config_pb2.ConfigSet:
         """A key of the configuration got another value."""
 
@@ -174,6 +217,14 @@ class Event(google.protobuf.message.Message):
         notification_setting_changed: gapless.v1.notification_settings_pb2.NotificationSettingChanged | None = ...,
         push_subscription_upserted: gapless.v1.push_subscriptions_pb2.PushSubscriptionUpserted | None = ...,
         push_subscription_removed: gapless.v1.push_subscriptions_pb2.PushSubscriptionRemoved | None = ...,
+        pool_created: gapless.v1.pools_pb2.PoolCreated | None = ...,
+        pool_updated: gapless.v1.pools_pb2.PoolUpdated | None = ...,
+        numbers_reserved: gapless.v1.pool_reservations_pb2.NumbersReserved | None = ...,
+        reservation_confirmed: gapless.v1.pool_reservations_pb2.ReservationConfirmed | None = ...,
+        reservation_renewed: gapless.v1.pool_reservations_pb2.ReservationRenewed | None = ...,
+        reservations_released: gapless.v1.pool_reservations_pb2.ReservationsReleased | None = ...,
+        account_created: gapless.v1.ledgers_pb2.AccountCreated | None = ...,
+        transfer_made: gapless.v1.ledgers_pb2.TransferMade | None = ...,
         config_set: gapless.v1.config_pb2.ConfigSet | None = ...,
         config_deleted: gapless.v1.config_pb2.ConfigDeleted | None = ...,
         list_created: gapless.v1.lists_pb2.ListCreated | None = ...,
@@ -185,9 +236,9 @@ class Event(google.protobuf.message.Message):
         list_item_result_recorded: gapless.v1.lists_pb2.ListItemResultRecorded | None = ...,
         list_deleted: gapless.v1.lists_pb2.ListDeleted | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted"] | None: ...
+    def HasField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "pool_created", "pool_updated", "numbers_reserved", "reservation_confirmed", "reservation_renewed", "reservations_released", "account_created", "transfer_made", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted"] | None: ...
 
 global___Event = Event
 
