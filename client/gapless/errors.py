@@ -16,7 +16,11 @@ __all__ = [
     "BY_CODE",
     "BY_REASON",
     "AbortedError",
+    "AccountAlreadyExists",
+    "AccountNotFound",
     "AlreadyExistsError",
+    "BalanceBelowFloor",
+    "BalanceOverflow",
     "CallCancelledError",
     "ChannelAlreadyExists",
     "ChannelArchived",
@@ -55,15 +59,24 @@ __all__ = [
     "NamespaceCreationDisabled",
     "NamespaceNotFound",
     "NotFoundError",
+    "NumberNotAvailable",
     "OutOfRangeError",
     "OutcomeUnknown",
+    "OwnerHoldsNothing",
     "ParentIsReply",
     "PermissionDeniedError",
+    "PoolAlreadyExists",
+    "PoolExhausted",
+    "PoolFragmented",
+    "PoolNotFound",
     "PushSubscriptionNotFound",
     "QueueFull",
     "ReactionAlreadyExists",
     "ReactionNotFound",
     "RequestIdReused",
+    "ReservationDiffers",
+    "ReservationExpired",
+    "ReservationNotFound",
     "ResourceExhaustedError",
     "RetryAdvice",
     "SequenceExhausted",
@@ -71,6 +84,11 @@ __all__ = [
     "TooManyEmoji",
     "TooManyNamespaces",
     "TooManyStreams",
+    "TransferAlreadyExists",
+    "TransferAlreadyReversed",
+    "TransferIsReversal",
+    "TransferNotFound",
+    "TransferUnbalanced",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
@@ -592,6 +610,268 @@ class PushSubscriptionNotFound(NotFoundError):
     retry_advice = RetryAdvice.AFTER_READ
 
 
+class PoolNotFound(NotFoundError):
+    """The pool does not exist.
+
+    Text: pool {pool_id} does not exist; create it first.
+
+    Metadata: ``pool_id``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "POOL_NOT_FOUND"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class PoolAlreadyExists(AlreadyExistsError):
+    """The pool exists with other settings.
+
+    Text: pool {pool_id} already exists with other settings; different: {fields}.
+
+    Metadata: ``pool_id``, ``fields``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "POOL_ALREADY_EXISTS"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class PoolExhausted(ResourceExhaustedError):
+    """The pool has too few free numbers, also after a sweep of what has expired.
+
+    Text: pool {pool_id} has {free} of its {size} numbers free, {held} held and {void} void; {count}
+    asked for. Release some, or extend its ranges.
+
+    Metadata: ``pool_id``, ``size``, ``held``, ``void``, ``free``, ``count``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "POOL_EXHAUSTED"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class PoolFragmented(ResourceExhaustedError):
+    """The pool has enough free numbers, but not where the group needs them.
+
+    Text: pool {pool_id} has no place for a group of {count} numbers ({shape}): {free} of its {size}
+    numbers are free, {longest_run} of them in a row. Ask for fewer, for numbers that may lie
+    anywhere, or release some.
+
+    Metadata: ``pool_id``, ``count``, ``shape``, ``free``, ``size``, ``longest_run``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "POOL_FRAGMENTED"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class NumberNotAvailable(FailedPreconditionError):
+    """A number that was asked for by name cannot be given.
+
+    Text: number {number} of pool {pool_id} is not free: {description}. Ask for another one.
+
+    Metadata: ``pool_id``, ``number``, ``description``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "NUMBER_NOT_AVAILABLE"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class ReservationNotFound(NotFoundError):
+    """The owner holds nothing under this key.
+
+    Text: owner {owner_id} holds nothing under key {key} in pool {pool_id}; reserve it first.
+
+    Metadata: ``pool_id``, ``owner_id``, ``key``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "RESERVATION_NOT_FOUND"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class ReservationExpired(FailedPreconditionError):
+    """The reservation's time to live is over.
+
+    Text: the reservation of owner {owner_id} under key {key} in pool {pool_id} expired at
+    {expire_time}; reserve again.
+
+    Metadata: ``pool_id``, ``owner_id``, ``key``, ``expire_time``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "RESERVATION_EXPIRED"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class ReservationDiffers(AlreadyExistsError):
+    """The owner holds something of another shape under this key.
+
+    Text: owner {owner_id} already holds {found} under key {key} in pool {pool_id}, asked for
+    {expected}; use another key, or release it first.
+
+    Metadata: ``pool_id``, ``owner_id``, ``key``, ``found``, ``expected``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "RESERVATION_DIFFERS"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class OwnerHoldsNothing(NotFoundError):
+    """The owner holds nothing in the pool.
+
+    Text: owner {owner_id} holds nothing in pool {pool_id}.
+
+    Metadata: ``pool_id``, ``owner_id``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "OWNER_HOLDS_NOTHING"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class AccountNotFound(NotFoundError):
+    """The account does not exist.
+
+    Text: account {account_id} does not exist; create it first.
+
+    Metadata: ``account_id``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "ACCOUNT_NOT_FOUND"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class AccountAlreadyExists(AlreadyExistsError):
+    """The account exists with other settings.
+
+    Text: account {account_id} already exists with other settings; different: {fields}.
+
+    Metadata: ``account_id``, ``fields``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "ACCOUNT_ALREADY_EXISTS"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class TransferUnbalanced(InvalidArgumentError):
+    """The amounts of a unit do not sum to 0.
+
+    Text: the legs in {unit} sum to {sum}, expected 0: what is taken from accounts must equal what
+    is added to others of the same unit.
+
+    Metadata: ``unit``, ``sum``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "TRANSFER_UNBALANCED"
+    retry_advice = RetryAdvice.NEVER
+
+
+class BalanceBelowFloor(FailedPreconditionError):
+    """A balance would fall below its floor.
+
+    Text: account {account_id} has {balance} {unit}; adding {amount} would take it below its floor
+    of {floor}. Move less, or add to it first.
+
+    Metadata: ``account_id``, ``unit``, ``balance``, ``amount``, ``floor``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "BALANCE_BELOW_FLOOR"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class BalanceOverflow(FailedPreconditionError):
+    """A balance would leave the range of what can be counted.
+
+    Text: account {account_id} has {balance} {unit}; adding {amount} would take it beyond the limit
+    of plus or minus {balance_max}. Move less, or use another account.
+
+    Metadata: ``account_id``, ``unit``, ``balance``, ``amount``, ``balance_max``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "BALANCE_OVERFLOW"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class TransferNotFound(NotFoundError):
+    """The transfer does not exist.
+
+    Text: transfer {transfer_id} does not exist.
+
+    Metadata: ``transfer_id``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "TRANSFER_NOT_FOUND"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class TransferAlreadyExists(AlreadyExistsError):
+    """The transfer id is taken by a transfer with other content.
+
+    Text: transfer {transfer_id} already exists with other content; different: {fields}. Use a new
+    transfer id for a new transfer.
+
+    Metadata: ``transfer_id``, ``fields``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "TRANSFER_ALREADY_EXISTS"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class TransferAlreadyReversed(AlreadyExistsError):
+    """The transfer was reversed before.
+
+    Text: transfer {transfer_id} was already reversed by transfer {reversal_transfer_id}.
+
+    Metadata: ``transfer_id``, ``reversal_transfer_id``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "TRANSFER_ALREADY_REVERSED"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class TransferIsReversal(FailedPreconditionError):
+    """What is to be reversed is a reversal itself.
+
+    Text: transfer {transfer_id} reverses transfer {reverses_transfer_id} and cannot be reversed
+    itself; make a new transfer.
+
+    Metadata: ``transfer_id``, ``reverses_transfer_id``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "TRANSFER_IS_REVERSAL"
+    retry_advice = RetryAdvice.NEVER
+
+
 class ConfigNotFound(NotFoundError):
     """The key does not exist.
 
@@ -823,6 +1103,24 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "MEMBERSHIP_ALREADY_EXISTS": MembershipAlreadyExists,
     "MEMBERSHIP_NOT_FOUND": MembershipNotFound,
     "PUSH_SUBSCRIPTION_NOT_FOUND": PushSubscriptionNotFound,
+    "POOL_NOT_FOUND": PoolNotFound,
+    "POOL_ALREADY_EXISTS": PoolAlreadyExists,
+    "POOL_EXHAUSTED": PoolExhausted,
+    "POOL_FRAGMENTED": PoolFragmented,
+    "NUMBER_NOT_AVAILABLE": NumberNotAvailable,
+    "RESERVATION_NOT_FOUND": ReservationNotFound,
+    "RESERVATION_EXPIRED": ReservationExpired,
+    "RESERVATION_DIFFERS": ReservationDiffers,
+    "OWNER_HOLDS_NOTHING": OwnerHoldsNothing,
+    "ACCOUNT_NOT_FOUND": AccountNotFound,
+    "ACCOUNT_ALREADY_EXISTS": AccountAlreadyExists,
+    "TRANSFER_UNBALANCED": TransferUnbalanced,
+    "BALANCE_BELOW_FLOOR": BalanceBelowFloor,
+    "BALANCE_OVERFLOW": BalanceOverflow,
+    "TRANSFER_NOT_FOUND": TransferNotFound,
+    "TRANSFER_ALREADY_EXISTS": TransferAlreadyExists,
+    "TRANSFER_ALREADY_REVERSED": TransferAlreadyReversed,
+    "TRANSFER_IS_REVERSAL": TransferIsReversal,
     "CONFIG_NOT_FOUND": ConfigNotFound,
     "CONFIG_VERSION_MISMATCH": ConfigVersionMismatch,
     "LIST_NOT_FOUND": ListNotFound,
