@@ -1,0 +1,142 @@
+"""`gapless serve`: runs the service until it is told to stop, or has to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import structlog
+
+from gapless_server.cli.configuration import Configuration
+from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse
+from gapless_server.cli.logs import configure_logs
+from gapless_server.cli.port_owner import describe_listener
+from gapless_server.cli.settings_options import settings_options
+from gapless_server.journal.port import JournalError, OwnedElsewhere
+from gapless_server.server import AddressInUse, Server
+from gapless_server.settings import Settings
+
+_log = structlog.get_logger()
+
+# How many objects pile up before the garbage collector looks for cycles. Commands make many
+# objects and no cycles: at Python's 700 the pauses cost a third of the throughput.
+_GC_THRESHOLDS: Final = (50_000, 50, 100)
+
+# Beyond the grace, for closing files; whatever still hangs then ends with the process.
+_CLOSING_SECONDS_MAX: Final = 5.0
+
+
+@click.command("serve", epilog=EXIT_CODES_HELP)
+@settings_options
+@click.option(
+    "--address-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write HOST:PORT to this file once the service serves; removed when it stops.",
+)
+def command(configuration: Configuration, address_file: Path | None) -> None:
+    """Run the service.
+
+    It listens on 127.0.0.1:4275 and keeps its logs in ./data unless told otherwise. Every
+    setting can be given as a flag, as an environment variable, or in a TOML file; the flag is
+    the strongest, the file the weakest. `gapless config` shows what is in force and why.
+
+    SIGTERM or Ctrl-C stops it: it refuses new commands, answers the ones it has, and ends.
+    """
+    settings = configuration.settings()
+    configure_logs(settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(_serve(settings, address_file))
+    except AddressInUse as error:
+        address = f"{settings.host}:{settings.port}"
+        owner = describe_listener(settings.port)
+        raise InUse(
+            f"cannot listen on {address}: {owner}; stop it, or choose another port with --port"
+        ) from error
+    except OwnedElsewhere as error:
+        raise InUse(str(error)) from error
+    except JournalError as error:
+        raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"cannot start: {error}") from error
+    raise SystemExit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not to be had on every platform
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, address_file: Path | None) -> int:
+    stop = _stop_signal()
+    server = Server(settings)
+    await server.start()
+    _tune_garbage_collector()
+    with _announced(server.address, address_file):
+        ends: list[asyncio.Future[Any]] = [stop, server.failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if server.failed.done():
+            _log.critical("service_failed", reason=server.failed.result())
+        stopped = await _stop(server)
+    return OK if stopped and not server.failed.done() else FAILED
+
+
+@contextmanager
+def _announced(address: str, address_file: Path | None) -> Iterator[None]:
+    """Keeps the address in a file, which nobody can see half of."""
+    if address_file is None:
+        yield
+        return
+    draft = address_file.with_name(f"{address_file.name}.{os.getpid()}")
+    draft.write_text(f"{address}\n", encoding="utf-8")
+    draft.replace(address_file)
+    try:
+        yield
+    finally:
+        address_file.unlink(missing_ok=True)
+
+
+def _stop_signal() -> asyncio.Future[None]:
+    """Returns a future that the first SIGTERM or SIGINT resolves."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def on_signal() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _stop(server: Server) -> bool:
+    """Stops the service; says whether it did so in order and in time."""
+    seconds_max = server.settings.grace_seconds + _CLOSING_SECONDS_MAX
+    try:
+        await asyncio.wait_for(server.stop(), seconds_max)
+    except TimeoutError:
+        _log.error("not_stopped_in_time", seconds_max=seconds_max)
+        return False
+    except Exception:
+        _log.exception("stop_failed")
+        return False
+    return True
+
+
+def _tune_garbage_collector() -> None:
+    """What lives now lives until the end: leave it out of every later collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
