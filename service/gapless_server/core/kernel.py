@@ -6,15 +6,15 @@ messages; the unions in ``commands.proto`` and ``events.proto`` say which field 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from gapless.v1.commands_pb2 import Command, CommandResult
+from gapless.v1.commands_pb2 import Command
 from gapless.v1.events_pb2 import Event
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
@@ -79,9 +79,10 @@ class Kind:
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
-# The unions are filled by the name of a field that the descriptors give.
-_new_event: Callable[..., Event] = Event
-_new_result: Callable[..., CommandResult] = CommandResult
+def message_class(field: FieldDescriptor) -> type[Message]:
+    """Returns the type of the messages that a field of a union holds."""
+    assert field.message_type is not None  # the unions hold messages only
+    return GetMessageClass(field.message_type)
 
 
 class CommandType(NamedTuple):
@@ -90,6 +91,14 @@ class CommandType(NamedTuple):
     field: str
     number: int
     decide: Decide
+
+
+class EventType(NamedTuple):
+    """An event that some kind knows: its field and number in Event, and who evolves by it."""
+
+    field: str
+    number: int
+    evolvers: list[Evolve]
 
 
 class Kernel:
@@ -101,17 +110,16 @@ class Kernel:
         self.queries: dict[type[Message], TimedQuery] = {}
         self.command_fields: dict[type[Message], str] = {}
         self._commands: dict[str, CommandType] = {}
-        self._evolvers: defaultdict[str, list[Evolve]] = defaultdict(list)
-        self.event_fields = {
-            GetMessageClass(union_field.message_type): union_field.name
-            for union_field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
+        self.event_types: dict[type[Message], EventType] = {
+            message_class(field): EventType(field.name, field.number, [])
+            for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
         }
         for kind in self.kinds:
             self._register(kind)
 
     def _register(self, kind: Kind) -> None:
         for union_field in Command.DESCRIPTOR.oneofs_by_name["command"].fields:
-            command_type = GetMessageClass(union_field.message_type)
+            command_type = message_class(union_field)
             if command_type in kind.commands:
                 self.command_fields[command_type] = union_field.name
                 self._commands[union_field.name] = CommandType(
@@ -121,9 +129,9 @@ class Kernel:
             if command_type not in self.command_fields:
                 raise LookupError(f"kind {kind.name}: {command_type.__name__} is not in Command")
         for event_type, evolve in kind.events.items():
-            if event_type not in self.event_fields:
+            if event_type not in self.event_types:
                 raise LookupError(f"kind {kind.name}: {event_type.__name__} is not in Event")
-            self._evolvers[self.event_fields[event_type]].append(evolve)
+            self.event_types[event_type].evolvers.append(evolve)
         self.queries.update(kind.timed_queries)
         self.queries.update({request: _timed(query) for request, query in kind.queries.items()})
 
@@ -155,25 +163,28 @@ class Kernel:
 
     def decide(
         self, state: State, command_type: CommandType, message: Message, context: Context
-    ) -> tuple[list[Event], CommandResult]:
-        """Returns the events of a command and its answer; changes nothing. Raises Refused."""
-        decision = command_type.decide(state, message, context)
-        event_fields = self.event_fields
-        events = [_new_event(**{event_fields[type(event)]: event}) for event in decision.events]
-        return events, _new_result(**{command_type.field: decision.response})
+    ) -> Decision:
+        """Returns the events of a command and its response; changes nothing. Raises Refused."""
+        return command_type.decide(state, message, context)
 
-    def evolve(self, state: State, events: Iterable[Event], moment: Moment) -> None:
-        """Changes state by what happened. An exception here is a fault of the service."""
+    def evolve(self, state: State, events: Iterable[Message], moment: Moment) -> None:
+        """Changes state by typed events. An exception here is a fault of the service."""
+        for event in events:
+            for evolve in self.event_types[type(event)].evolvers:
+                evolve(state, event, moment)
+
+    def replay(self, state: State, events: Iterable[Event], moment: Moment) -> None:
+        """Changes state by the events of an entry as the log holds them."""
+        typed = []
         for event in events:
             name: str | None = event.WhichOneof("event")
-            if name is None or name not in self._evolvers:
+            if name is None:
                 raise LookupError(
                     f"position {moment.position} holds an event that this version does not know;"
                     " run the version that wrote it, or a newer one"
                 )
-            message = getattr(event, name)
-            for evolve in self._evolvers[name]:
-                evolve(state, message, moment)
+            typed.append(getattr(event, name))
+        self.evolve(state, typed, moment)
 
     def query(
         self, state: State, request: Message, limits: PageLimits, time_us: int = 0

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import (
     DESCRIPTOR,
+    CommandResult,
     ExecuteRequest,
     ExecuteResponse,
     PipelineResponse,
@@ -25,6 +26,9 @@ from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import execute, unary_handler
 from gapless_server.writer.namespace import Frame, Namespace
 from gapless_server.writer.namespaces import Namespaces
+from gapless_server.writer.wire import bytes_tag, field
+
+_RESULT = bytes_tag(PipelineResponse.RESULTS_FIELD_NUMBER)
 
 SERVICE = DESCRIPTOR.services_by_name["CommandService"]
 
@@ -70,8 +74,8 @@ class CommandServicer:
         assert isinstance(request, ExecuteRequest)
         if not request.HasField("command"):
             raise invalid_field("command", "is required")
-        result = await execute(self._namespaces, request.command, scope)
-        return ExecuteResponse(result=result)
+        answer = await execute(self._namespaces, request.command, scope)
+        return ExecuteResponse(result=CommandResult.FromString(answer.result()))
 
     async def _pipeline(
         self, requests: AsyncIterator[bytes], context: ServicerContext
@@ -120,9 +124,8 @@ class CommandServicer:
                 if isinstance(frame, Refused):
                     raise frame
                 outcomes = await frame.outcomes
-                yield PipelineResponse(
-                    results=[to_result(outcome) for outcome in outcomes]
-                ).SerializeToString()
+                # A response is its results one after another: see writer/wire.py.
+                yield b"".join([field(_RESULT, to_result(outcome)) for outcome in outcomes])
                 places.release()
         finally:
             self._streams.discard(frames)

@@ -36,9 +36,9 @@ from gapless_server.rpc.status import abort
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import unary_handler
 from gapless_server.writer.clock import Clock
+from gapless_server.writer.entries import receipt_of, result_of
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
-from gapless_server.writer.rounds import answer_of, receipt_of
 
 SERVICE = DESCRIPTOR.services_by_name["EventService"]
 
@@ -187,7 +187,7 @@ class EventServicer:
         scan_to = position + self._limits.scan_entries_max
         async for committed in namespace.rounds_from(position + 1):
             skip = position + 1 - committed.record.first_position
-            for stored in committed.stored.entries[skip:]:
+            for stored in committed.entries[skip:]:
                 shown = list(wanted.apply([stored]))
                 size_bytes += sum(entry.ByteSize() for entry in shown)
                 if entries and size_bytes > self._pages.page_bytes_max:
@@ -210,7 +210,7 @@ class EventServicer:
             found=True,
             receipt=receipt_of(stored, replayed=False),
             events=[without_secrets(event) for event in stored.entry.events],
-            result=answer_of(stored, replayed=False),
+            result=result_of(stored, replayed=False),
         )
 
 
@@ -248,7 +248,7 @@ async def _chunks(
     size_bytes = 0
     async for committed in namespace.rounds_from(position + 1):
         skip = position + 1 - committed.record.first_position
-        for stored in committed.stored.entries[skip:]:
+        for stored in committed.entries[skip:]:
             position = stored.entry.position
             for entry in wanted.apply([stored]):
                 entries.append(entry)

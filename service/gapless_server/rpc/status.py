@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from gapless.v1.commands_pb2 import CommandError, CommandResult
 from gapless_server.core.refusals import FieldFault, Refused
+from gapless_server.writer.entries import Answer
 from gapless_server.writer.rounds import Outcome
 
 DOMAIN = "gapless"
@@ -52,12 +53,12 @@ def to_status(refusal: Refused) -> status_pb2.Status:
     return status
 
 
-def to_result(outcome: Outcome) -> CommandResult:
-    """Returns what became of a command as a member of a frame."""
-    if isinstance(outcome, CommandResult):
-        return outcome
+def to_result(outcome: Outcome) -> bytes:
+    """Returns what became of a command as a serialized CommandResult."""
+    if isinstance(outcome, Answer):
+        return outcome.result()
     status = to_status(outcome)
-    return CommandResult(
+    result = CommandResult(
         error=CommandError(
             code=status.code,
             reason=outcome.row.reason,
@@ -65,6 +66,7 @@ def to_result(outcome: Outcome) -> CommandResult:
             status=status.SerializeToString(),
         )
     )
+    return result.SerializeToString()
 
 
 async def abort(context: grpc.aio.ServicerContext[bytes, bytes], refusal: Refused) -> NoReturn:

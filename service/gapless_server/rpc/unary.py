@@ -15,13 +15,14 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from gapless.v1.commands_pb2 import Command, CommandResult
+from gapless.v1.commands_pb2 import Command
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.status import abort
+from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespace import Frame
 from gapless_server.writer.namespaces import Namespaces
 
@@ -30,10 +31,10 @@ UnaryHandler = Callable[[bytes, ServicerContext], Awaitable[bytes]]
 AnyService = Any
 RpcMethodHandler = Any  # generic in its stubs, not subscriptable at run time
 # Answers a parsed request of a call with a message. Raises Refused.
-Answer = Callable[[Message, CallScope], Awaitable[Message]]
+Answering = Callable[[Message, CallScope], Awaitable[Message | Answer]]
 
 
-def unary_handler(request_type: type[Message], answer: Answer) -> RpcMethodHandler:
+def unary_handler(request_type: type[Message], answer: Answering) -> RpcMethodHandler:
     """Returns the handler of a method: parses, answers, and turns a refusal into a status."""
 
     async def handle(data: bytes, context: ServicerContext) -> bytes:
@@ -41,12 +42,12 @@ def unary_handler(request_type: type[Message], answer: Answer) -> RpcMethodHandl
             response = await answer(parse(request_type, data), scope_of(context))
         except Refused as refusal:
             await abort(context, refusal)
-        return response.SerializeToString()
+        return response.response if isinstance(response, Answer) else response.SerializeToString()
 
     return grpc.unary_unary_rpc_method_handler(handle)
 
 
-async def execute(namespaces: Namespaces, command: Command, scope: CallScope) -> CommandResult:
+async def execute(namespaces: Namespaces, command: Command, scope: CallScope) -> Answer:
     """Runs one command and returns its answer. Raises Refused."""
     namespaces.require_creatable(scope.namespace)
     async with namespaces.use(scope.namespace) as namespace:
@@ -59,17 +60,15 @@ async def execute(namespaces: Namespaces, command: Command, scope: CallScope) ->
     return outcome
 
 
-def _command_answer(namespaces: Namespaces, field: str) -> Answer:
-    async def answer(request: Message, scope: CallScope) -> Message:
+def _command_answer(namespaces: Namespaces, field: str) -> Answering:
+    async def answer(request: Message, scope: CallScope) -> Answer:
         command = Command(**{field: request})  # type: ignore[arg-type]  # the field of its type
-        result = await execute(namespaces, command, scope)
-        response: Message = getattr(result, field)
-        return response
+        return await execute(namespaces, command, scope)
 
     return answer
 
 
-def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answer:
+def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answering:
     kernel = namespaces.kernel
 
     async def answer(request: Message, scope: CallScope) -> Message:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from gapless_server.journal.port import Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 
 
-class CommittedRound(NamedTuple):
-    """A durable round, as the journal has it and taken apart."""
+class CommittedRound:
+    """A durable round; taken apart only when somebody looks into it."""
 
-    record: Round
-    stored: StoredRound
+    __slots__ = ("_stored", "record")
+
+    def __init__(self, record: Round) -> None:
+        self.record = record
+        self._stored: StoredRound | None = None
+
+    @property
+    def entries(self) -> Sequence[StoredEntry]:
+        """The entries, in the order of their positions."""
+        if self._stored is None:
+            self._stored = StoredRound.FromString(self.record.data)
+        return self._stored.entries
 
 
 class Feed:
@@ -26,10 +36,10 @@ class Feed:
         self._rounds: deque[CommittedRound] = deque()
         self._news: asyncio.Future[None] | None = None
 
-    def publish(self, committed: CommittedRound) -> None:
+    def publish(self, record: Round) -> None:
         """Adds a durable round, drops the oldest ones past the limit, and wakes who waits."""
-        self._rounds.append(committed)
-        self._bytes += len(committed.record.data)
+        self._rounds.append(CommittedRound(record))
+        self._bytes += len(record.data)
         while self._bytes > self._bytes_max and len(self._rounds) > 1:
             self._bytes -= len(self._rounds.popleft().record.data)
         self.wake()
@@ -64,4 +74,4 @@ class Feed:
         rounds = self.rounds_from(position)
         if not rounds:
             return None
-        return rounds[0].stored.entries[position - rounds[0].record.first_position]
+        return rounds[0].entries[position - rounds[0].record.first_position]

@@ -195,7 +195,7 @@ class Namespace:
                     position = committed.record.last_position + 1
                 continue
             async for record in self._journal.read(position):
-                yield CommittedRound(record, StoredRound.FromString(record.data))
+                yield CommittedRound(record)
                 position = record.last_position + 1
                 if self.feed.rounds_from(position) is not None:
                     break
@@ -269,12 +269,12 @@ class Namespace:
             known.__getitem__,
         )
         outcomes = [await self._decide_frame(builder, frame) for frame in frames]
-        if builder.stored.entries:
-            record = builder.seal()
+        record = builder.seal()
+        if record is not None:
             await self._journal.append(record)
             self.head = Head(record.last_position, record.chain_hash)
             self.head_time_us = time_us
-            self.feed.publish(CommittedRound(record, builder.stored))
+            self.feed.publish(record)
         self._committing = False
         for frame, frame_outcomes in zip(frames, outcomes, strict=True):
             if not frame.outcomes.done():
@@ -369,7 +369,7 @@ class Namespace:
     def _replay_entry(self, stored: StoredEntry) -> None:
         entry = stored.entry
         time_us = from_timestamp(entry.commit_time)
-        self._kernel.evolve(self._state, entry.events, Moment(entry.position, time_us))
+        self._kernel.replay(self._state, entry.events, Moment(entry.position, time_us))
         self.head_time_us = time_us
         if entry.request_id:
             self._requests.put(request_key(stored.caller, entry.request_id), entry.position)

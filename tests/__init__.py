@@ -1,0 +1,1 @@
+"""Tests: each says by its name which promise it holds."""

@@ -1,0 +1,149 @@
+"""A log that one test writes: commands go in, events or a refusal come out. No service, no clock.
+
+Every command runs through the whole kernel (field rules, decider, evolvers), as it would in the
+writer. A story can be told again: replaying its entries must give the same state (G10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pytest
+from google.protobuf.message import Message
+
+from gapless.v1.commands_pb2 import Command
+from gapless.v1.events_pb2 import Entry, Event
+from gapless_server.core.kernel import Context, Kernel
+from gapless_server.core.kinds import KINDS
+from gapless_server.core.paging import PageLimits
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import Moment
+from gapless_server.core.times import to_timestamp
+
+START_TIME_US = 1_700_000_000_000_000
+STEP_US = 1_000_000
+
+KERNEL = Kernel(KINDS)
+
+Answer = TypeVar("Answer", bound=Message)
+
+new_command: Callable[..., Command] = Command
+
+
+class Story:
+    """The entries of one namespace and the state that they add up to."""
+
+    def __init__(self) -> None:
+        self.state = KERNEL.new_state()
+        self.entries: list[Entry] = []
+        self.limits = PageLimits()
+        self._commands_tried = 0
+
+    @property
+    def moment(self) -> Moment:
+        """The moment that the next entry gets: a second after the one before."""
+        position = len(self.entries) + 1
+        return Moment(position, START_TIME_US + position * STEP_US)
+
+    def given(self, *commands: Message) -> Story:
+        """Runs commands that must all succeed."""
+        for command in commands:
+            self.when(command)
+        return self
+
+    def when(self, command: Message, caller: str = "") -> Any:
+        """Runs a command, commits what it leads to, and returns its typed answer.
+
+        A command without a request id gets one of its own. Raises Refused.
+        """
+        self._commands_tried += 1
+        request_id = command.request_id or f"request-{self._commands_tried}"  # type: ignore[attr-defined]
+        moment = self.moment
+        typed = type(command)()
+        typed.CopyFrom(command)
+        typed.request_id = request_id  # type: ignore[attr-defined]
+        field = KERNEL.command_fields[type(command)]
+        command_type, message = KERNEL.typed(new_command(**{field: typed}))
+        context = Context(moment, caller, f"made-{moment.position}-")
+        decision = KERNEL.decide(self.state, command_type, message, context)
+        KERNEL.evolve(self.state, decision.events, moment)
+        entry = Entry(
+            position=moment.position,
+            commit_time=to_timestamp(moment.time_us),
+            request_id=request_id,
+            events=[union_of(event) for event in decision.events],
+        )
+        self.entries.append(entry)
+        return decision.response
+
+    def then_events(self) -> list[Message]:
+        """Returns the typed events of the newest entry."""
+        return typed_events(self.entries[-1].events)
+
+    def then_refused(self, command: Message, reason: str) -> Refused:
+        """Runs a command that must be refused for this reason, and returns the refusal.
+
+        Holds that a refusal changes nothing.
+        """
+        before = self.state.digest()
+        with pytest.raises(Refused) as caught:
+            self.when(command)
+        assert caught.value.row.reason == reason
+        assert self.state.digest() == before
+        return caught.value
+
+    def read(self, request: Message) -> Any:
+        """Answers a query. Raises Refused."""
+        return KERNEL.query(self.state, request, self.limits, self.moment.time_us)
+
+    def then_read_refused(self, request: Message, reason: str) -> Refused:
+        """Asks a query that must be refused for this reason, and returns the refusal."""
+        with pytest.raises(Refused) as caught:
+            self.read(request)
+        assert caught.value.row.reason == reason
+        return caught.value
+
+    def undone(self, commands: Sequence[Message]) -> None:
+        """Runs commands as a failed batch does: they are all taken back again."""
+        entries_before = len(self.entries)
+        self.state.undo.begin()
+        for command in commands:
+            self.when(command)
+        self.state.undo.roll_back()
+        del self.entries[entries_before:]
+
+    def breaches(self) -> list[str]:
+        """Recounts the story from its events alone, and returns what is wrong with it."""
+        audit = KERNEL.new_audit()
+        for entry in self.entries:
+            audit.observe(entry, caller="")
+        return audit.breaches()
+
+    def assert_sound(self) -> None:
+        """Holds that the audit finds nothing, and that a replay gives the same state (G10)."""
+        assert self.breaches() == []
+        replayed = KERNEL.new_state()
+        for entry in self.entries:
+            moment = Moment(entry.position, START_TIME_US + entry.position * STEP_US)
+            KERNEL.replay(replayed, entry.events, moment)
+        assert replayed.digest() == self.state.digest()
+
+
+def union_of(event: Message) -> Event:
+    """Returns a typed event with the union around it."""
+    new_event: Callable[..., Event] = Event
+    return new_event(**{KERNEL.event_types[type(event)].field: event})
+
+
+def typed_events(events: Sequence[Event]) -> list[Message]:
+    """Returns events without the union around them."""
+    return [getattr(event, str(event.WhichOneof("event"))) for event in events]
+
+
+def forged(*events: Message) -> list[str]:
+    """Returns the breaches that an audit finds in a log of these events, an entry each."""
+    audit = KERNEL.new_audit()
+    for position, event in enumerate(events, start=1):
+        audit.observe(Entry(position=position, events=[union_of(event)]), caller="")
+    return audit.breaches()
