@@ -1,61 +1,57 @@
 """Fingerprints: what a command said, small enough to keep beside every entry.
 
-A fingerprint has eight bytes for each field that the command set, in the order of the field
-numbers: the number in the first byte, then seven bytes of the XXH3 hash of the value. So two
-commands are told apart, the fields that differ can be named, and a field that a later version
-adds leaves old fingerprints as they are. A field number must therefore stay below 256. The
-request id is left out: it is the key that a fingerprint is looked up by. Guards and other
-circumstances of a command are told apart as fields of `extra`.
+A fingerprint is one byte for the command's type, one byte for each field that the command set,
+and then for each of these eight bytes: the XXH3 hash of the field's value. Types and fields are
+given by their numbers, which must therefore stay below 256. So two commands are told apart, the
+fields that differ can be named, and a field that a later version adds leaves old fingerprints as
+they are. The request id is left out: it is the key that a fingerprint is looked up by.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from xxhash import xxh3_64_intdigest
+from google.protobuf.message_factory import GetMessageClass
+from xxhash import xxh3_64_digest
 
-_NUMBER_SHIFT = 56
-_HASH_SHIFT = 8
-_WIDTH = 8
-# Which command it was, as the number of a field that no message has.
-_TYPE_NUMBER = 0
+from gapless_server.core.validation import is_map
 
-
-def _digest(field: FieldDescriptor, value: object) -> int:
-    if isinstance(value, str):
-        data = value.encode()
-    elif isinstance(value, bytes):
-        data = value
-    elif isinstance(value, Message):
-        data = value.SerializeToString(deterministic=True)
-    elif isinstance(value, int | float):
-        data = repr(value).encode()
-    else:
-        data = _container_bytes(field, value)
-    return xxh3_64_intdigest(data)
+_DIGEST_BYTES = 8
+_REQUEST_ID = "request_id"
 
 
-def _container_bytes(field: FieldDescriptor, value: object) -> bytes:
-    """The bytes of a repeated field or a map: those of a message that holds nothing else."""
-    holder = field.containing_type._concrete_class()
-    container = getattr(holder, field.name)
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        container.MergeFrom(value)
-    else:
-        container.extend(value)
-    return bytes(holder.SerializeToString(deterministic=True))
+class _FieldReader(NamedTuple):
+    """How the bytes of one field are had: the same in every version, on any machine (G10)."""
+
+    number: bytes
+    name: str
+    presence: bool
+    to_bytes: Callable[[Any], bytes]
 
 
 def fingerprint(command: Message, command_number: int) -> bytes:
     """Returns the fingerprint of a typed command; `command_number` is its field in Command."""
-    words = [(_TYPE_NUMBER << _NUMBER_SHIFT) | command_number]
-    for field, value in command.ListFields():
-        if field.name != "request_id":
-            digest = _digest(field, value)
-            words.append((field.number << _NUMBER_SHIFT) | (digest >> _HASH_SHIFT))
-    return struct.pack(f">{len(words)}Q", *words)
+    command_type: Any = type(command)
+    has_field = command_type.HasField
+    header = bytes((command_number,))
+    digests = b""
+    for number, name, presence, to_bytes in _readers(command_type):
+        # A message is never false, so a field that knows whether it is set is asked.
+        if presence:
+            if not has_field(command, name):
+                continue
+            value = getattr(command, name)
+        else:
+            value = getattr(command, name)
+            if not value:
+                continue
+        header += number
+        digests += xxh3_64_digest(to_bytes(value))
+    return header + digests
 
 
 def differing_fields(old: bytes, new: bytes, command: Descriptor) -> list[str]:
@@ -63,19 +59,79 @@ def differing_fields(old: bytes, new: bytes, command: Descriptor) -> list[str]:
 
     `command` describes the newer command. Another type of command altogether is named "command".
     """
-    old_words, new_words = _by_number(old), _by_number(new)
-    if old_words[_TYPE_NUMBER] != new_words[_TYPE_NUMBER]:
+    if old[0] != new[0]:
         return ["command"]
-    numbers = sorted(old_words.keys() | new_words.keys())
-    differing = [number for number in numbers if old_words.get(number) != new_words.get(number)]
+    old_digests, new_digests = _digests(old), _digests(new)
     return [
         command.fields_by_number[number].name
         if number in command.fields_by_number
         else f"field {number}"
-        for number in differing
+        for number in sorted(old_digests.keys() | new_digests.keys())
+        if old_digests.get(number) != new_digests.get(number)
     ]
 
 
-def _by_number(value: bytes) -> dict[int, int]:
-    words = struct.unpack(f">{len(value) // _WIDTH}Q", value)
-    return {word >> _NUMBER_SHIFT: word for word in words}
+def _digests(value: bytes) -> dict[int, bytes]:
+    count = (len(value) - 1) // (1 + _DIGEST_BYTES)
+    start = 1 + count
+    return {
+        value[1 + index]: value[start + index * _DIGEST_BYTES : start + (index + 1) * _DIGEST_BYTES]
+        for index in range(count)
+    }
+
+
+@cache
+def _readers(command_type: Any) -> tuple[_FieldReader, ...]:
+    fields: list[FieldDescriptor] = sorted(
+        command_type.DESCRIPTOR.fields, key=lambda field: field.number
+    )
+    return tuple(
+        _FieldReader(
+            bytes((field.number,)), field.name, field.has_presence, _to_bytes(command_type, field)
+        )
+        for field in fields
+        if field.name != _REQUEST_ID
+    )
+
+
+def _to_bytes(command_type: Any, field: FieldDescriptor) -> Callable[[Any], bytes]:
+    if field.is_repeated:
+        return _container_to_bytes(command_type, field)
+    if field.message_type is not None:
+        return _message_to_bytes(field.message_type)
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return str.encode
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return bytes
+    return _number_to_bytes
+
+
+def _number_to_bytes(value: float) -> bytes:
+    return repr(value).encode()
+
+
+def _message_to_bytes(descriptor: Descriptor) -> Callable[[Any], bytes]:
+    serialize: Callable[..., bytes] = GetMessageClass(descriptor).SerializeToString
+    if _holds_map(descriptor):
+        return partial(serialize, deterministic=True)
+    # Without maps the bytes are deterministic anyway, and this is twice as quick.
+    return serialize
+
+
+def _holds_map(descriptor: Descriptor) -> bool:
+    return any(
+        is_map(field) or (field.message_type is not None and _holds_map(field.message_type))
+        for field in descriptor.fields
+    )
+
+
+def _container_to_bytes(command_type: Any, field: FieldDescriptor) -> Callable[[Any], bytes]:
+    """The bytes of a repeated field or a map: those of a command that holds nothing else."""
+    name, merge = field.name, "MergeFrom" if is_map(field) else "extend"
+
+    def to_bytes(value: Any) -> bytes:
+        holder: Message = command_type()
+        getattr(getattr(holder, name), merge)(value)
+        return holder.SerializeToString(deterministic=True)
+
+    return to_bytes

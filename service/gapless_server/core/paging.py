@@ -16,7 +16,7 @@ import msgspec
 from google.protobuf.message import Message
 from xxhash import xxh3_64_intdigest
 
-from gapless_server.core.refusals import invalid_field
+from gapless_server.core.refusals import Refused, invalid_field
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
@@ -64,15 +64,19 @@ def read_token(request: PageRequest, key_type: type[Key]) -> Key | None:
     token = request.page_token
     if not token:
         return None
-    fault = invalid_field("page_token", "is not a next_page_token of this query; begin without it")
     try:
         data = base64.urlsafe_b64decode(token.encode("ascii"))
-        digest, key = msgspec.msgpack.decode(data, type=tuple[int, key_type])
+        digest, packed_key = msgspec.msgpack.decode(data, type=tuple[int, msgspec.Raw])
+        key = msgspec.msgpack.decode(packed_key, type=key_type)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
-        raise fault from error
+        raise _bad_token() from error
     if digest != _query_digest(request):
-        raise fault
+        raise _bad_token()
     return key
+
+
+def _bad_token() -> Refused:
+    return invalid_field("page_token", "is not a next_page_token of this query; begin without it")
 
 
 def make_token(request: PageRequest, last: object) -> str:

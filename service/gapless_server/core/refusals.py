@@ -6,11 +6,11 @@ looks on the wire is the business of ``rpc/``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from gapless.v1 import errors_pb2, options_pb2
 
-Reason = errors_pb2.ErrorReason.ValueType
+Reason: TypeAlias = errors_pb2.ErrorReason.ValueType
 
 PREFIX = "ERROR_REASON_"
 

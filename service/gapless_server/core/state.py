@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from sortedcontainers import SortedList
@@ -297,11 +297,14 @@ class State:
 
     def __init__(self, table_classes: Iterable[Callable[[UndoLog], Any]]) -> None:
         self.undo = UndoLog()
-        self._tables = {table_class: table_class(self.undo) for table_class in table_classes}
+        self._tables: dict[Any, Any] = {
+            table_class: table_class(self.undo) for table_class in table_classes
+        }
 
     def of(self, table_class: Callable[[UndoLog], Tables]) -> Tables:
         """Returns the tables of a class. KeyError if no kind declared it."""
-        return cast("Tables", self._tables[table_class])
+        tables: Tables = self._tables[table_class]
+        return tables
 
     def tables(self) -> Iterator[tuple[str, AnyTable]]:
         """Yields every table with its name, in the order of the names."""

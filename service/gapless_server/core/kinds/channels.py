@@ -41,7 +41,7 @@ class ChannelTables:
 
 
 def sorted_attributes(attributes: object) -> tuple[tuple[str, str], ...]:
-    """Returns the pairs of a protobuf map in the order of the keys, so that equal maps are equal."""
+    """Returns the pairs of a protobuf map in the order of the keys: equal maps become equal."""
     return tuple(sorted(attributes.items())) if attributes else ()  # type: ignore[attr-defined]
 
 

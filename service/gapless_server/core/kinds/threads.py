@@ -17,6 +17,7 @@ from gapless_server.core.kinds.messages import (
     MessageRow,
     MessageTables,
     ThreadRow,
+    copy_content,
     message_resource,
     new_message_id,
     require_live_message,
@@ -66,9 +67,8 @@ def _reply(state: State, command: threads_pb2.PostReplyRequest, context: Context
         thread_sequence=thread.head_sequence + 1,
         sequence=sequence,
         sender_id=command.sender_id,
-        body=command.body if command.HasField("body") else None,
-        attributes=command.attributes,
     )
+    copy_content(command, posted)
     response = threads_pb2.PostReplyResponse(
         message_id=message_id,
         thread_sequence=posted.thread_sequence,
