@@ -33,6 +33,9 @@ _RECEIPT_POSITION = number_tag(Receipt.POSITION_FIELD_NUMBER)
 _RECEIPT_TIME = bytes_tag(Receipt.COMMIT_TIME_FIELD_NUMBER)
 _RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + varint(1)
 
+# The tags of the fields of the unions, whose numbers stay below 256.
+_TAGS = [bytes_tag(number) for number in range(256)]
+
 
 class Answer(NamedTuple):
     """The answer to a command: its field in CommandResult, and the serialized response."""
@@ -42,12 +45,7 @@ class Answer(NamedTuple):
 
     def result(self) -> bytes:
         """Returns the answer as a serialized CommandResult."""
-        return field(_tag(self.number), self.response)
-
-
-@cache
-def _tag(number: int) -> bytes:
-    return bytes_tag(number)
+        return field(_TAGS[self.number], self.response)
 
 
 @cache
@@ -74,20 +72,20 @@ class EntryWriter:
         answer: Answer | None,
     ) -> bytes:
         """Returns an entry as a field of StoredRound. `answer` has no receipt."""
-        shown = [_ENTRY_POSITION, varint(position), self._entry_time]
+        shown = _ENTRY_POSITION + varint(position) + self._entry_time
         if request_id:
-            shown.append(field(_ENTRY_REQUEST_ID, request_id.encode()))
+            shown += field(_ENTRY_REQUEST_ID, request_id.encode())
         for event_type, event in events:
-            data = field(_tag(event_type.number), event.SerializeToString(deterministic=True))
-            shown.append(field(_ENTRY_EVENT, data))
-        stored = [field(_STORED_ENTRY, b"".join(shown))]
+            data = field(_TAGS[event_type.number], event.SerializeToString(deterministic=True))
+            shown += field(_ENTRY_EVENT, data)
+        stored = field(_STORED_ENTRY, shown)
         if caller:
-            stored.append(field(_STORED_CALLER, caller.encode()))
+            stored += field(_STORED_CALLER, caller.encode())
         if fingerprint:
-            stored.append(field(_STORED_FINGERPRINT, fingerprint))
+            stored += field(_STORED_FINGERPRINT, fingerprint)
         if answer is not None:
-            stored.append(field(_STORED_ANSWER, answer.result()))
-        return field(_ROUND_ENTRY, b"".join(stored))
+            stored += field(_STORED_ANSWER, field(_TAGS[answer.number], answer.response))
+        return field(_ROUND_ENTRY, stored)
 
     def receipt(self, response: Message, position: int, *, changed: bool) -> bytes:
         """Returns the receipt as a field of a response, to be put behind its other fields."""

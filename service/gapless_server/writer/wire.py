@@ -11,10 +11,7 @@ _VARINT = 0
 _LENGTH_DELIMITED = 2
 
 
-def varint(value: int) -> bytes:
-    """Returns a number of at least 0 as a varint."""
-    if value < 0x80:
-        return _ONE_BYTE[value]
+def _varint(value: int) -> bytes:
     parts = bytearray()
     while value >= 0x80:
         parts.append(value & 0x7F | 0x80)
@@ -23,19 +20,28 @@ def varint(value: int) -> bytes:
     return bytes(parts)
 
 
-_ONE_BYTE = [bytes((value,)) for value in range(0x80)]
+# Lengths and small numbers are looked up: every field has one.
+_LOOKED_UP = 1 << 14
+_VARINTS = [_varint(value) for value in range(_LOOKED_UP)]
+
+
+def varint(value: int) -> bytes:
+    """Returns a number of at least 0 as a varint."""
+    return _VARINTS[value] if value < _LOOKED_UP else _varint(value)
 
 
 def number_tag(number: int) -> bytes:
     """Returns the tag of an integer, boolean or enum field."""
-    return varint(number << 3 | _VARINT)
+    return _varint(number << 3 | _VARINT)
 
 
 def bytes_tag(number: int) -> bytes:
     """Returns the tag of a string, bytes or message field."""
-    return varint(number << 3 | _LENGTH_DELIMITED)
+    return _varint(number << 3 | _LENGTH_DELIMITED)
 
 
 def field(tag: bytes, data: bytes) -> bytes:
     """Returns a string, bytes or message field."""
-    return tag + varint(len(data)) + data
+    length = len(data)
+    # Repeats `varint` instead of calling it: this runs several times for every command.
+    return tag + (_VARINTS[length] if length < _LOOKED_UP else _varint(length)) + data
