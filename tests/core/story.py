@@ -6,6 +6,7 @@ writer. A story can be told again: replaying its entries must give the same stat
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -105,13 +106,18 @@ class Story:
         return caught.value
 
     def undone(self, commands: Sequence[Message]) -> None:
-        """Runs commands as a failed batch does: they are all taken back again."""
-        entries_before = len(self.entries)
+        """Runs commands as a batch that fails, after all of them or at one that is refused.
+
+        Holds that nothing of them is left.
+        """
+        before, entries_before = self.state.digest(), len(self.entries)
         self.state.undo.begin()
-        for command in commands:
-            self.when(command)
+        with contextlib.suppress(Refused):
+            for command in commands:
+                self.when(command)
         self.state.undo.roll_back()
         del self.entries[entries_before:]
+        assert self.state.digest() == before
 
     def breaches(self) -> list[str]:
         """Recounts the story from its events alone, and returns what is wrong with it."""
