@@ -49,6 +49,7 @@ __all__ = [
     "ListNotFound",
     "ListVersionMismatch",
     "LogCorrupt",
+    "LogUnavailable",
     "MalformedMessage",
     "MembershipAlreadyExists",
     "MembershipNotFound",
@@ -395,6 +396,20 @@ class CursorReset(FailedPreconditionError):
 
     reason = "CURSOR_RESET"
     retry_advice = RetryAdvice.AFTER_READ
+
+
+class LogUnavailable(UnavailableError):
+    """The log cannot be opened now, for example because another process has it open.
+
+    Text: the log of namespace {namespace} cannot be opened: {description}.
+
+    Metadata: ``namespace``, ``description``.
+
+    Send again: yes, with the same request id, after the delay.
+    """
+
+    reason = "LOG_UNAVAILABLE"
+    retry_advice = RetryAdvice.AFTER_DELAY
 
 
 class ChannelNotFound(NotFoundError):
@@ -1088,6 +1103,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "NAMESPACE_NOT_FOUND": NamespaceNotFound,
     "NAMESPACE_CREATION_DISABLED": NamespaceCreationDisabled,
     "CURSOR_RESET": CursorReset,
+    "LOG_UNAVAILABLE": LogUnavailable,
     "CHANNEL_NOT_FOUND": ChannelNotFound,
     "CHANNEL_ALREADY_EXISTS": ChannelAlreadyExists,
     "CHANNEL_ARCHIVED": ChannelArchived,

@@ -57,6 +57,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """A setting forbids new namespaces."""
     ERROR_REASON_CURSOR_RESET: _ErrorReason.ValueType  # 14
     """The cursor comes from another incarnation of the log."""
+    ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 21
+    """The log cannot be opened now, for example because another process has it open."""
     ERROR_REASON_CHANNEL_NOT_FOUND: _ErrorReason.ValueType  # 30
     """The channel does not exist."""
     ERROR_REASON_CHANNEL_ALREADY_EXISTS: _ErrorReason.ValueType  # 31
@@ -188,6 +190,8 @@ ERROR_REASON_NAMESPACE_CREATION_DISABLED: ErrorReason.ValueType  # 13
 """A setting forbids new namespaces."""
 ERROR_REASON_CURSOR_RESET: ErrorReason.ValueType  # 14
 """The cursor comes from another incarnation of the log."""
+ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 21
+"""The log cannot be opened now, for example because another process has it open."""
 ERROR_REASON_CHANNEL_NOT_FOUND: ErrorReason.ValueType  # 30
 """The channel does not exist."""
 ERROR_REASON_CHANNEL_ALREADY_EXISTS: ErrorReason.ValueType  # 31

@@ -12,7 +12,7 @@ import structlog
 from gapless.v1 import errors_pb2
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
-from gapless_server.journal.port import Corrupt, JournalStore
+from gapless_server.journal.port import Corrupt, JournalError, JournalStore
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.namespace import Namespace, WriterLimits
 
@@ -75,7 +75,7 @@ class Namespaces:
     async def use(self, name: str) -> AsyncIterator[Namespace]:
         """Gives the namespace, open, for as long as the context lasts.
 
-        Raises Refused: TOO_MANY_NAMESPACES, SHUTTING_DOWN or LOG_CORRUPT.
+        Raises Refused: TOO_MANY_NAMESPACES, SHUTTING_DOWN, LOG_CORRUPT or LOG_UNAVAILABLE.
         """
         slot = self._slots.get(name) or await self._add_slot(name)
         slot.users += 1
@@ -138,6 +138,15 @@ class Namespaces:
             del self._slots[name]
             raise Refused(
                 errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error
+            ) from error
+        except JournalError as error:
+            del self._slots[name]
+            _log.error("log_unavailable", namespace=name, description=str(error))
+            raise Refused(
+                errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
+                retry_after_seconds=1.0,
+                namespace=name,
+                description=error,
             ) from error
         except BaseException:
             del self._slots[name]
