@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -39,6 +40,11 @@ _WITH_CHANNEL = {
     for name, field in _EVENT_FIELDS.items()
     if "channel_id" in _message_type(field).fields_by_name
 }
+# The changes of configuration; other events have a field `key` too, of another meaning.
+_WITH_CONFIG_KEY = {"config_set", "config_deleted"}
+
+# Says whether an event, given by its type and its message, is wanted.
+Condition = Callable[[str, Any], bool]
 
 
 def without_secrets(event: Event) -> Event:
@@ -55,6 +61,25 @@ def without_secrets(event: Event) -> Event:
     return shown
 
 
+def _conditions(wanted: EventFilter) -> list[Condition]:
+    """The conditions of a filter that all have to hold; none if every event is wanted."""
+    conditions: list[Condition] = []
+    if wanted.event_types:
+        types = frozenset(wanted.event_types)
+        conditions.append(lambda name, _message: name in types)
+    if wanted.channel_ids:
+        channels = frozenset(wanted.channel_ids)
+        conditions.append(
+            lambda name, message: name in _WITH_CHANNEL and message.channel_id in channels
+        )
+    if wanted.config_key_prefixes:
+        prefixes = tuple(wanted.config_key_prefixes)
+        conditions.append(
+            lambda name, message: name in _WITH_CONFIG_KEY and message.key.startswith(prefixes)
+        )
+    return conditions
+
+
 class Filter:
     """A compiled EventFilter."""
 
@@ -67,21 +92,15 @@ class Filter:
         )
         if unknown:
             raise invalid_fields(unknown)
-        self._types = frozenset(wanted.event_types)
-        self._channels = frozenset(wanted.channel_ids)
-        self._wants: Callable[[Event], bool] | None = None
-        if self._types or self._channels:
-            self._wants = self._matches
+        self._conditions = _conditions(wanted)
+        self._wants: Callable[[Event], bool] | None = self._matches if self._conditions else None
 
     def _matches(self, event: Event) -> bool:
         name: str | None = event.WhichOneof("event")
         if name is None:
             return False
-        if self._types and name not in self._types:
-            return False
-        if not self._channels:
-            return True
-        return name in _WITH_CHANNEL and getattr(event, name).channel_id in self._channels
+        message = getattr(event, name)
+        return all(condition(name, message) for condition in self._conditions)
 
     def apply(self, entries: Iterable[StoredEntry]) -> Iterator[Entry]:
         """Yields the entries with the events that are wanted, leaving out those with none."""

@@ -1,0 +1,1 @@
+"""Tests of the wire: what requests become, and what goes back."""
