@@ -25,7 +25,7 @@ from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.requests import RequestIndex, request_key
-from gapless_server.writer.rounds import Outcome, RoundBuilder
+from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
 
 _log = structlog.get_logger()
 
@@ -183,7 +183,7 @@ class Namespace:
         position = await self.read(lambda _state: self._requests.get(key))
         if position is None:
             return None
-        return (await self._load_entries([position]))[position]
+        return self.feed.entry(position) or (await self._load_round(position))[position]
 
     async def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
@@ -257,8 +257,9 @@ class Namespace:
     async def _run_round(self, frames: list[Frame]) -> None:
         self._committing = True
         self._frames_in_round = frames
-        known = await self._load_entries(self._known_positions(frames))
         time_us = self.now_us()
+        # Entries from disk that repeated request ids of this round need.
+        loaded: dict[int, StoredEntry] = {}
         builder = RoundBuilder(
             self._kernel,
             self._state,
@@ -266,9 +267,9 @@ class Namespace:
             self.head,
             time_us,
             f"{time_us:x}{secrets.token_hex(4)}-",
-            known.__getitem__,
+            lambda position: loaded.get(position) or self.feed.entry(position),
         )
-        outcomes = [await self._decide_frame(builder, frame) for frame in frames]
+        outcomes = await self._decide(builder, frames, loaded)
         record = builder.seal()
         if record is not None:
             await self._journal.append(record)
@@ -282,46 +283,36 @@ class Namespace:
         self._frames_in_round = []
         self._run_reads()
 
-    async def _decide_frame(self, builder: RoundBuilder, frame: Frame) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        for index, command in enumerate(frame.commands, start=1):
-            if isinstance(command, Refused):
-                outcomes.append(command)
-            else:
-                outcomes.append(builder.run(command, frame.caller))
-            if index % COMMANDS_BETWEEN_YIELDS == 0:
-                await asyncio.sleep(0)
+    async def _decide(
+        self, builder: RoundBuilder, frames: list[Frame], loaded: dict[int, StoredEntry]
+    ) -> list[list[Outcome]]:
+        """Decides every command of a round, in order, with a breath for the loop now and then."""
+        decided = 0
+        outcomes: list[list[Outcome]] = []
+        for frame in frames:
+            frame_outcomes: list[Outcome] = []
+            for command in frame.commands:
+                if isinstance(command, Refused):
+                    frame_outcomes.append(command)
+                    continue
+                try:
+                    outcome = builder.run(command, frame.caller)
+                except EntryNeeded as needed:
+                    loaded.update(await self._load_round(needed.position))
+                    outcome = builder.run(command, frame.caller)
+                frame_outcomes.append(outcome)
+                decided += 1
+                if decided % COMMANDS_BETWEEN_YIELDS == 0:
+                    await asyncio.sleep(0)
+            outcomes.append(frame_outcomes)
         return outcomes
 
-    def _known_positions(self, frames: list[Frame]) -> list[int]:
-        """The positions of the commands that were committed before: their answers are needed."""
-        positions = []
-        for frame in frames:
-            for command in frame.commands:
-                name = None if isinstance(command, Refused) else command.WhichOneof("command")
-                if name is None:
-                    continue
-                request_id = getattr(command, name).request_id
-                position = self._requests.get(request_key(frame.caller, request_id))
-                if position is not None:
-                    positions.append(position)
-        return positions
-
-    async def _load_entries(self, positions: list[int]) -> dict[int, StoredEntry]:
-        """Returns the entries at these durable positions, from the feed or else the journal."""
-        found: dict[int, StoredEntry] = {}
-        for position in sorted(set(positions)):
-            if position in found:
-                continue
-            stored = self.feed.entry(position)
-            if stored is not None:
-                found[position] = stored
-                continue
-            async for record in self._journal.read(position):
-                entries = StoredRound.FromString(record.data).entries
-                found.update({entry.entry.position: entry for entry in entries})
-                break
-        return found
+    async def _load_round(self, position: int) -> dict[int, StoredEntry]:
+        """Returns the entries, by position, of the durable round that holds `position`."""
+        async for record in self._journal.read(position):
+            entries = StoredRound.FromString(record.data).entries
+            return {entry.entry.position: entry for entry in entries}
+        raise Corrupt(f"namespace {self.name}: no round holds position {position}")
 
     def _run_reads(self) -> None:
         reads, self._reads = self._reads, []

@@ -25,6 +25,17 @@ _log = structlog.get_logger()
 Outcome = Answer | Refused
 
 
+class EntryNeeded(Exception):
+    """The answer to a repeated request id lies in an entry that is not in memory.
+
+    Nothing was done: the command is to be run again once the entry is loaded.
+    """
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
 class RoundBuilder:
     """Decides commands one after another on the pending state and collects their entries.
 
@@ -40,7 +51,7 @@ class RoundBuilder:
         head: Head,
         time_us: int,
         id_seed: str,
-        known_entry: Callable[[int], StoredEntry],
+        known_entry: Callable[[int], StoredEntry | None],
     ) -> None:
         self._kernel = kernel
         self._state = state
@@ -55,7 +66,10 @@ class RoundBuilder:
         self._entries: list[bytes] = []
 
     def run(self, command: Command, caller: str) -> Outcome:
-        """Decides one command. A refusal leaves no trace and uses up nothing (G1)."""
+        """Decides one command. A refusal leaves no trace and uses up nothing (G1).
+
+        Raises EntryNeeded.
+        """
         try:
             command_type, message = self._kernel.typed(command)
             request_id: str = message.request_id  # type: ignore[attr-defined]  # every command has one
@@ -113,7 +127,10 @@ class RoundBuilder:
         if pending_index >= 0:
             [stored] = StoredRound.FromString(self._entries[pending_index]).entries
         else:
-            stored = self._known_entry(position)
+            known = self._known_entry(position)
+            if known is None:
+                raise EntryNeeded(position)
+            stored = known
         asked = self._kernel.fingerprint(command_type, message)
         if asked != stored.fingerprint:
             differing = differing_fields(stored.fingerprint, asked, message.DESCRIPTOR)  # type: ignore[arg-type]  # either implementation
