@@ -52,6 +52,10 @@ class CommandQueue:
         """Whether every command is answered or failed."""
         return not self._waiting and not self._in_flight
 
+    def is_under_way(self) -> bool:
+        """Whether a frame was sent that is not answered."""
+        return bool(self._in_flight)
+
     def has_room(self) -> bool:
         """Whether another command may be added. One may always be added to an empty queue."""
         return (

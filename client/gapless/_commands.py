@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from gapless._error_decoding import from_command_error
+from gapless._queries import Request
 from gapless._retry import is_retryable, refusal_leaves_outcome_open, seconds_before_retry
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.v1 import commands_pb2
@@ -44,12 +45,10 @@ _COMMANDS_TAG: Final = _tag(commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER)
 _HEADERS_KEPT_MAX: Final = 4096
 
 
-class SubmittedRequest(Protocol):
-    """What every command's request message has."""
+class CommandRequest(Request, Protocol):
+    """What the request of every command has."""
 
     request_id: str
-
-    def SerializeToString(self) -> bytes: ...  # noqa: N802  (protobuf's name)
 
 
 class CommandKind(Generic[ResponseT_co]):
@@ -73,7 +72,7 @@ class CommandKind(Generic[ResponseT_co]):
         self._tag = _tag(command_field.number)
         self._headers: dict[int, bytes] = {}
 
-    def encode(self, request: SubmittedRequest) -> bytes:
+    def encode(self, request: CommandRequest) -> bytes:
         """The request as one element of a frame."""
         data = request.SerializeToString()
         size = len(data)
@@ -119,7 +118,7 @@ class PendingCommand:
     def __init__(
         self,
         kind: CommandKind[Message],
-        request: SubmittedRequest,
+        request: CommandRequest,
         deadline: float,
         attempts_max: int | None,
     ) -> None:

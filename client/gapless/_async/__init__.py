@@ -1,0 +1,1 @@
+"""The client for asyncio. All but transport and pipeline is the source of ``gapless._sync``."""

@@ -1,0 +1,109 @@
+"""How the resource groups call: commands through the pipeline, reads as unary calls.
+
+One for each view of a client. The retry loops are here; what they decide is in ``_retry``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from typing import TypeVar, cast
+
+from google.protobuf.message import Message
+
+from gapless._async._connection import Connection
+from gapless._async._pipeline import Pipeline
+from gapless._async._transport import ResponseStream, RpcError, failed_call, pause
+from gapless._commands import CommandKind, CommandRequest, PendingCommand
+from gapless._error_decoding import from_failed_call
+from gapless._options import CallOptions, check_timeout
+from gapless._queries import QueryKind, Request
+from gapless._retry import seconds_before_retry
+from gapless.errors import GaplessError
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class Calls:
+    """Calls for one namespace and caller, with one timeout."""
+
+    def __init__(self, connection: Connection, options: CallOptions) -> None:
+        self.connection = connection
+        self.options = options
+        self.read_metadata = options.read_metadata()
+        self._command_metadata = options.command_metadata()
+        self._pipeline: Pipeline | None = None
+
+    async def submit(
+        self, kind: CommandKind[ResponseT], request: CommandRequest, timeout: float | None
+    ) -> ResponseT:
+        """Runs a command and returns its response.
+
+        Args:
+            kind: which command.
+            request: its request, with a request id.
+            timeout: seconds for all attempts together; None: those of the client.
+
+        Raises:
+            GaplessError: it was refused, or its time is over.
+        """
+        channel = self.connection.channel()
+        pipeline = self._pipeline
+        if pipeline is None:
+            pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
+        command = PendingCommand(kind, request, self._deadline(timeout), self.options.attempts_max)
+        while True:
+            try:
+                return cast("ResponseT", await pipeline.run(command))
+            except GaplessError as error:
+                wait = command.seconds_before_retry(error)
+                if wait is None:
+                    raise
+            await pause(channel, wait)
+
+    async def query(
+        self, kind: QueryKind[ResponseT], request: Request, timeout: float | None
+    ) -> ResponseT:
+        """Reads and returns the answer.
+
+        Args:
+            kind: which read.
+            request: its request.
+            timeout: seconds for all attempts together; None: those of the client.
+
+        Raises:
+            GaplessError: it was refused, or its time is over.
+        """
+        deadline = self._deadline(timeout)
+        attempts = 0
+        while True:
+            seconds_left = deadline - time.monotonic()
+            try:
+                return await self.connection.call(
+                    kind,
+                    request,
+                    None if math.isinf(seconds_left) else seconds_left,
+                    self.read_metadata,
+                )
+            except RpcError as failed:
+                attempts += 1
+                error = from_failed_call(failed_call(failed), self.connection.address)
+                wait = seconds_before_retry(
+                    error,
+                    attempts=attempts,
+                    attempts_max=self.options.attempts_max,
+                    seconds_left=deadline - time.monotonic(),
+                    jitter=random.random(),  # noqa: S311  (no secret)
+                )
+                if wait is None:
+                    raise error from failed
+            await pause(self.connection.channel(), wait)
+
+    def stream(self, kind: QueryKind[ResponseT], request: Request) -> ResponseStream[ResponseT]:
+        """Opens a stream of responses, without a deadline."""
+        return self.connection.stream(kind, request, self.read_metadata)
+
+    def _deadline(self, timeout: float | None) -> float:
+        seconds = self.options.timeout_seconds if timeout is None else check_timeout(timeout)
+        return time.monotonic() + seconds

@@ -1,0 +1,118 @@
+"""One gRPC channel and all that goes over it; a client and its views share it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from gapless._async._pipeline import Pipeline
+from gapless._async._transport import (
+    Channel,
+    ResponseStream,
+    current_home,
+    open_channel,
+    open_stream,
+)
+from gapless._forks import mark_when_forked
+from gapless._options import ConnectionOptions
+from gapless._queries import QueryKind, Request, serialize
+from gapless._usage_errors import closed_error, elsewhere_error, forked_error
+from gapless.metadata import CallMetadata
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class Connection:
+    """Opens with the first call; every call checks first that it can still be used."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        self.address = options.target
+        self._options = options
+        self._channel: Channel | None = None
+        self._home: object = None
+        # Two threads shall not open two channels; held for no longer than that takes.
+        self._opening = threading.Lock()
+        self._closed = False
+        self._forked = False
+        # A pipeline lives as long as a view of the client uses it or it has commands.
+        self._pipelines: weakref.WeakValueDictionary[CallMetadata, Pipeline] = (
+            weakref.WeakValueDictionary()
+        )
+        self._methods: dict[str, Any] = {}
+        mark_when_forked(self)
+
+    def mark_forked(self) -> None:
+        """Makes every further call raise ClientForkedError."""
+        self._forked = True
+
+    def channel(self) -> Channel:
+        """The channel.
+
+        Raises:
+            ClientClosedError: the client was closed.
+            ClientForkedError: the client was made in the parent process.
+            ClientElsewhereError: the client belongs to another event loop.
+        """
+        if self._forked:
+            raise forked_error()
+        if self._closed:
+            raise closed_error()
+        if self._channel is None:
+            return self._open()
+        if self._home is not current_home():
+            raise elsewhere_error()
+        return self._channel
+
+    def _open(self) -> Channel:
+        with self._opening:
+            if self._channel is None:
+                self._home = current_home()
+                self._channel = open_channel(self._options)
+            return self._channel
+
+    def pipeline(self, metadata: CallMetadata) -> Pipeline:
+        """The pipeline of a namespace and caller, one for all views that use it."""
+        channel = self.channel()
+        with self._opening:
+            pipeline = self._pipelines.get(metadata)
+            if pipeline is None:
+                pipeline = self._pipelines[metadata] = Pipeline(channel, metadata, self.address)
+            return pipeline
+
+    async def call(
+        self,
+        kind: QueryKind[ResponseT],
+        request: Request,
+        timeout_seconds: float | None,
+        metadata: CallMetadata,
+    ) -> ResponseT:
+        """One attempt of a read. Raises RpcError."""
+        channel = self.channel()
+        method = self._methods.get(kind.path)
+        if method is None:
+            method = self._methods[kind.path] = channel.unary_unary(
+                kind.path,
+                request_serializer=serialize,
+                response_deserializer=kind.response.FromString,
+            )
+        response = await method(request, timeout=timeout_seconds, metadata=metadata)
+        return cast("ResponseT", response)
+
+    def stream(
+        self, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata
+    ) -> ResponseStream[ResponseT]:
+        """Opens a stream of responses."""
+        return open_stream(self.channel(), kind, request, metadata)
+
+    async def close(self) -> None:
+        """Ends every call and stream. Again, or in a forked child: does nothing."""
+        if self._closed or self._forked:
+            return
+        self._closed = True
+        for pipeline in list(self._pipelines.values()):
+            await pipeline.close()
+        if self._channel is not None:
+            await self._channel.close()

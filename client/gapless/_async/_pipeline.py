@@ -1,0 +1,253 @@
+"""The pipelined stream on asyncio: many callers' commands, a few frames under way.
+
+``CommandQueue`` decides; here is what waits: one task that keeps a stream open while there are
+commands, one that writes frames to it, and one timer for every deadline. A command costs a future
+and no task, and all that has gathered while a frame was written goes into the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from gapless._async._transport import Channel, pause
+from gapless._command_queue import CommandQueue
+from gapless._commands import PendingCommand
+from gapless._error_decoding import from_failed_call, plain_error
+from gapless._options import QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX, STREAM_IDLE_SECONDS_MAX
+from gapless._retry import backoff_seconds
+from gapless._usage_errors import closed_error
+from gapless.errors import DeadlineExceededError, GaplessError, InternalError
+from gapless.metadata import CallMetadata
+from gapless.v1 import commands_pb2
+
+PIPELINE_PATH: Final = "/gapless.v1.CommandService/Pipeline"
+# By so many commands the queue may go beyond its limits when there is room again.
+ENTERING_MAX: Final = 64
+
+_Call = grpc.aio.StreamStreamCall[bytes, commands_pb2.PipelineResponse]
+
+
+class Pipeline:
+    """Runs the commands of one namespace and caller; used on one event loop."""
+
+    def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._metadata = metadata
+        self._address = address
+        # Frames are bytes already, so there is nothing to serialize.
+        self._open_call: grpc.aio.StreamStreamMultiCallable[
+            bytes, commands_pb2.PipelineResponse
+        ] = channel.stream_stream(
+            PIPELINE_PATH,
+            response_deserializer=commands_pb2.PipelineResponse.FromString,
+        )
+        self._queue = CommandQueue(
+            address, commands_max=QUEUE_COMMANDS_MAX, bytes_max=QUEUE_BYTES_MAX
+        )
+        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
+        # Let in, and not there yet.
+        self._entering = 0
+        self._work = asyncio.Event()
+        self._streaming: asyncio.Task[None] | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_time = float("inf")
+        self._failures = 0
+        self._frames_written = 0
+        self._idle = False
+        self._idle_check: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def run(self, command: PendingCommand) -> Awaitable[Any]:
+        """Sends a command; the awaitable gives its response or raises its error.
+
+        Cancelling it abandons the answer, not the command.
+        """
+        if self._waiting_for_room or not self._queue.has_room():
+            return self._run_when_room(command)
+        return self._enqueue(command)
+
+    def _enqueue(self, command: PendingCommand) -> asyncio.Future[Any]:
+        waiter = command.waiter = self._loop.create_future()
+        self._queue.add(command)
+        if command.deadline < self._sweep_time:
+            self._sweep_at(command.deadline)
+        self._work.set()
+        if self._streaming is None:
+            if self._closed:
+                self._queue.fail_all(closed_error())
+            else:
+                self._streaming = self._loop.create_task(self._keep_streaming())
+        return waiter
+
+    async def _run_when_room(self, command: PendingCommand) -> Any:
+        """Waits in line for room; what a caller adds stays bounded, however many there are."""
+        room: asyncio.Future[None] = self._loop.create_future()
+        self._waiting_for_room.append(room)
+        try:
+            async with asyncio.timeout(_finite(command.deadline - time.monotonic())):
+                await room
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"the command could not be sent to {self._address} within the timeout: the client"
+                " has as many without an answer as it holds",
+                request_id=command.request_id,
+                outcome_unknown=command.outcome_open,
+            ) from None
+        finally:
+            if room.done() and not room.cancelled():
+                self._entering -= 1
+        waiter = self._enqueue(command)
+        self._give_room()
+        return await waiter
+
+    def _give_room(self) -> None:
+        """Lets those in who are first in line; those who come in let the next in."""
+        while (
+            self._waiting_for_room
+            and self._entering < ENTERING_MAX
+            and (self._closed or self._queue.has_room())
+        ):
+            room = self._waiting_for_room.popleft()
+            if not room.done():
+                self._entering += 1
+                room.set_result(None)
+
+    async def close(self) -> None:
+        """Fails what has no answer yet, and ends the stream."""
+        self._closed = True
+        self._queue.fail_all(closed_error())
+        self._give_room()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._streaming is not None:
+            self._streaming.cancel()
+            await asyncio.wait([self._streaming])
+
+    # Deadlines: one timer, set to the first of them.
+
+    def _sweep_at(self, deadline: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep_time = deadline
+        # The loop's clock is time.monotonic() on every loop that is in use; the delay does not
+        # rely on it.
+        self._sweep = self._loop.call_later(deadline - time.monotonic(), self._expire)
+
+    def _expire(self) -> None:
+        self._sweep = None
+        self._sweep_time = float("inf")
+        earliest = self._queue.expire(time.monotonic())
+        if earliest is not None:
+            self._sweep_at(earliest)
+        self._give_room()
+
+    # Streams: one at a time, while there are commands.
+
+    async def _keep_streaming(self) -> None:
+        try:
+            while not self._queue.is_empty():
+                try:
+                    await self._stream()
+                except GaplessError as error:
+                    await self._recover(error)
+        except asyncio.CancelledError:
+            self._queue.fail_all(closed_error())
+            raise
+        except Exception as fault:
+            self._queue.fail_all(InternalError(f"a fault of the SDK: {fault!r}"))
+            raise
+        finally:
+            self._streaming = None
+
+    async def _recover(self, error: GaplessError) -> None:
+        """Takes back what was under way, and waits before the next stream."""
+        self._failures += 1
+        self._queue.stream_broke(error, time.monotonic())
+        self._give_room()
+        if not self._queue.is_empty():
+            wait = backoff_seconds(self._failures, random.random())  # noqa: S311  (no secret)
+            await pause(self._channel, max(wait, error.retry_delay_seconds or 0.0))
+
+    async def _stream(self) -> None:
+        """Runs one stream until it is idle; raises the error that it broke with."""
+        call: _Call = self._open_call(metadata=self._metadata)
+        writer: asyncio.Task[None] | None = None
+        try:
+            await self._wait_until_connected(call)
+            writer = self._loop.create_task(self._write_frames(call))
+            while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
+                self._queue.answer(response)
+                self._failures = 0
+                self._give_room()
+                self._work.set()
+            if self._queue.is_under_way():
+                raise plain_error(grpc.StatusCode.UNAVAILABLE, "it ended the stream", self._address)
+        except grpc.aio.AioRpcError as failed:
+            raise from_failed_call(failed, self._address) from failed
+        finally:
+            call.cancel()
+            if writer is not None:
+                writer.cancel()
+
+    async def _wait_until_connected(self, call: _Call) -> None:
+        """Keeps commands back until there is a connection: what never left has a known outcome."""
+        state = self._channel.get_state(try_to_connect=True)
+        ended = asyncio.Event()
+        call.add_done_callback(lambda _: ended.set())
+        while state is not grpc.ChannelConnectivity.READY:
+            waits = [
+                asyncio.ensure_future(self._channel.wait_for_state_change(state)),
+                asyncio.ensure_future(ended.wait()),
+            ]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            if ended.is_set():
+                return  # reading from the call tells why
+            state = self._channel.get_state(try_to_connect=True)
+
+    async def _write_frames(self, call: _Call) -> None:
+        """Writes frames until the stream is idle or over."""
+        self._idle = False
+        self._check_idle(frames_written_before=-1)
+        try:
+            while not self._idle:
+                self._work.clear()
+                frame = self._queue.next_frame()
+                if frame is None:
+                    await self._work.wait()
+                else:
+                    self._frames_written += 1
+                    await call.write(frame)
+            await call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # the stream is over; whoever reads it learns why
+        finally:
+            if self._idle_check is not None:
+                self._idle_check.cancel()
+
+    def _check_idle(self, frames_written_before: int) -> None:
+        """Looks now and then, rather than keeping a timer anew for every frame."""
+        if self._frames_written == frames_written_before and self._queue.is_empty():
+            self._idle = True
+            self._work.set()
+        else:
+            self._idle_check = self._loop.call_later(
+                STREAM_IDLE_SECONDS_MAX, self._check_idle, self._frames_written
+            )
+
+
+def _finite(seconds: float) -> float | None:
+    """The same, or None, which asyncio takes for no limit, where it is infinite."""
+    return None if seconds == float("inf") else seconds

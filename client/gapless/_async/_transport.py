@@ -1,0 +1,92 @@
+"""Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
+
+Written by hand in both colours, with one interface:
+``current_home``, ``open_channel``, ``open_stream``, ``pause`` and ``RpcError``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Generic, TypeVar, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from gapless._error_decoding import FailedCall
+from gapless._options import ConnectionOptions
+from gapless._queries import QueryKind, Request, serialize
+from gapless.metadata import CallMetadata
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+Channel = grpc.aio.Channel
+Stream = grpc.aio.UnaryStreamCall[Any, ResponseT]
+RpcError: Final = grpc.aio.AioRpcError
+
+
+def failed_call(error: grpc.aio.AioRpcError) -> FailedCall:
+    """What the error of a call says about the call."""
+    return cast("FailedCall", error)
+
+
+def current_home() -> object:
+    """What a connection belongs to from its first use on: the running event loop."""
+    return asyncio.get_running_loop()
+
+
+def open_channel(options: ConnectionOptions) -> Channel:
+    """A channel, which connects when it is first used."""
+    if options.credentials is None:
+        return grpc.aio.insecure_channel(options.target, options.as_grpc())
+    return grpc.aio.secure_channel(options.target, options.credentials, options.as_grpc())
+
+
+async def pause(channel: Channel, seconds: float) -> None:
+    """Waits so long, or less if the connection is lost now and comes back before."""
+    try:
+        async with asyncio.timeout(seconds):
+            state = channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.READY:
+                await asyncio.sleep(seconds)
+            while state is not grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
+    except TimeoutError:
+        return
+
+
+class ResponseStream(Generic[ResponseT]):
+    """The responses of a call that streams them."""
+
+    def __init__(self, call: Stream[ResponseT]) -> None:
+        self._call = call
+
+    async def next(self, silence_seconds_max: float) -> ResponseT | None:
+        """The next response; None at the end of the stream.
+
+        Raises:
+            RpcError: the call failed.
+            TimeoutError: there was none for so long; the call is given up.
+        """
+        try:
+            async with asyncio.timeout(silence_seconds_max):
+                response = await self._call.read()
+        except TimeoutError:
+            self._call.cancel()
+            raise
+        return None if response is grpc.aio.EOF else cast("ResponseT", response)
+
+    def cancel(self) -> None:
+        """Gives the call up."""
+        self._call.cancel()
+
+
+def open_stream(
+    channel: Channel, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata
+) -> ResponseStream[ResponseT]:
+    """Calls a method that streams its responses."""
+    method: grpc.aio.UnaryStreamMultiCallable[Request, ResponseT] = channel.unary_stream(
+        kind.path, request_serializer=serialize, response_deserializer=kind.response.FromString
+    )
+    return ResponseStream(method(request, metadata=metadata))
