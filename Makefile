@@ -1,0 +1,74 @@
+# Everything works on a machine with python3 (3.11 or later), pip and make: each target
+# first makes the virtual environments that it needs, once.
+
+PYTHON ?= python3
+VENV := .venv
+VENV_PROTOS := .venv-protos
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+
+# Slack events for `make demo`: a file or a folder. Without it, the bundled sample.
+EVENTS ?=
+
+# Stamps are newer than what was installed from; a second run is instant.
+SERVER := $(VENV)/.installed-server
+DEV := $(VENV)/.installed-dev
+PROTOS := $(VENV_PROTOS)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check protos clean
+
+help: ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(SERVER) ## Replay a workspace from 8 processes, kill the service half-way, check every promise
+	@$(BIN)/gapless demo $(if $(EVENTS),--events "$(EVENTS)")
+
+run: $(SERVER) ## Run the service on 127.0.0.1:4275, with its data in ./data
+	@$(BIN)/gapless serve --data data
+
+test: $(DEV) $(PROTOS) ## Run all tests
+	@$(RUN) pytest -q
+
+check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(RUN) mypy
+	$(BIN)/lint-imports
+	$(VENV_PROTOS)/bin/buf lint
+	$(VENV_PROTOS)/bin/buf format --diff --exit-code
+	$(VENV_PROTOS)/bin/python tools/make_protos.py --check
+	@for tool in $(GENERATORS); do echo "$(BIN)/python $$tool --check"; $(BIN)/python $$tool --check || exit 1; done
+
+protos: $(DEV) $(PROTOS) ## Make the stubs and all else that is generated
+	$(VENV_PROTOS)/bin/buf format -w
+	$(VENV_PROTOS)/bin/python tools/make_protos.py
+	@for tool in $(GENERATORS); do echo "$(BIN)/python $$tool"; $(BIN)/python $$tool || exit 1; done
+
+clean: ## Remove the virtual environments and what the tools left; never ./data
+	rm -rf $(VENV) $(VENV_PROTOS) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .import_linter_cache .hypothesis
+	find client service tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Beside the stubs: programs that write a file of ours, and with --check say whether it is fresh.
+GENERATORS := $(wildcard tools/make_errors.py tools/make_sync.py tools/make_sample_events.py)
+
+# Debian keeps the part of venv that installs pip in a package of its own; pip itself can install
+# into an environment that has none.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV_PROTOS)/bin/python:
+	$(PYTHON) -m venv --without-pip $(VENV_PROTOS)
+
+$(SERVER): pyproject.toml | $(VENV)/bin/python
+	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --editable '.[server]'
+	@touch $@
+
+$(DEV): requirements-dev.txt $(SERVER)
+	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+$(PROTOS): requirements-protos.txt | $(VENV_PROTOS)/bin/python
+	$(PYTHON) -m pip --python $(VENV_PROTOS)/bin/python install --quiet --requirement requirements-protos.txt
+	@touch $@
