@@ -66,19 +66,30 @@ WatchItem = Entry | CaughtUp
 
 
 def event_filter(
-    channel_ids: Sequence[str] | None, event_types: Sequence[str] | None
+    channel_ids: Sequence[str] | None,
+    event_types: Sequence[str] | None,
+    config_key_prefixes: Sequence[str] | None,
 ) -> events_pb2.EventFilter | None:
     """The filter of a request; None if there is no condition.
 
     Raises:
         TypeError: a single string was given where several are meant.
     """
-    for name, values in (("channel_ids", channel_ids), ("event_types", event_types)):
+    conditions = {
+        "channel_ids": channel_ids,
+        "event_types": event_types,
+        "config_key_prefixes": config_key_prefixes,
+    }
+    for name, values in conditions.items():
         if isinstance(values, str):
             raise TypeError(f"{name} is the string {values!r}; expected a list of strings")
-    if not channel_ids and not event_types:
+    if not any(conditions.values()):
         return None
-    return events_pb2.EventFilter(channel_ids=channel_ids, event_types=event_types)
+    return events_pb2.EventFilter(
+        channel_ids=channel_ids,
+        event_types=event_types,
+        config_key_prefixes=config_key_prefixes,
+    )
 
 
 def split_cursor(cursor: str) -> tuple[str, int]:

@@ -12,7 +12,10 @@ from gapless._async._calls import Calls
 from gapless._async._connection import Connection
 from gapless._async._transport import Channel
 from gapless._async.channels import Channels
+from gapless._async.config import Config
 from gapless._async.events import Events
+from gapless._async.list_items import ListItems
+from gapless._async.lists import Lists
 from gapless._async.memberships import Memberships
 from gapless._async.messages import Messages
 from gapless._async.notification_settings import NotificationSettings
@@ -87,6 +90,12 @@ class AsyncClient:
         """Write and read what users want to be told."""
         self.push_subscriptions = PushSubscriptions(calls)
         """Write, remove and read endpoints of users."""
+        self.config = Config(calls)
+        """Write, delete and read configuration."""
+        self.lists = Lists(calls)
+        """Create, reorder, delete and read ordered lists."""
+        self.list_items = ListItems(calls)
+        """Insert, edit, move, delete and read the items of lists."""
         self.events = Events(calls)
         """Watch and read the log, and ask what became of a command."""
         self.operations = Operations(calls)

@@ -53,6 +53,7 @@ class Events:
         cursor: str | None = None,
         channel_ids: Sequence[str] | None = None,
         event_types: Sequence[str] | None = None,
+        config_key_prefixes: Sequence[str] | None = None,
         timeout: float | None = None,
         resume_timeout: float = math.inf,
     ) -> AsyncWatch:
@@ -67,6 +68,8 @@ class Events:
             cursor: begin after the item that had this cursor.
             channel_ids: only events of these channels, at most 1,000. None: of all, and of none.
             event_types: only events of these types, such as ``"message_posted"``. None: all.
+            config_key_prefixes: only changes of configuration keys that begin with one of these,
+                at most 1,000. None: all events.
             timeout: seconds to reach the service at first. None: the client's.
             resume_timeout: seconds to go on trying when the stream is lost.
 
@@ -82,7 +85,7 @@ class Events:
             from_start=from_start,
             from_now=from_now,
             cursor=cursor,
-            filter=event_filter(channel_ids, event_types),
+            filter=event_filter(channel_ids, event_types, config_key_prefixes),
         )
         return AsyncWatch(
             self._calls,
@@ -97,6 +100,7 @@ class Events:
         cursor: str | None = None,
         channel_ids: Sequence[str] | None = None,
         event_types: Sequence[str] | None = None,
+        config_key_prefixes: Sequence[str] | None = None,
         page_size: int | None = None,
         timeout: float | None = None,
     ) -> AsyncEventReader:
@@ -106,6 +110,8 @@ class Events:
             cursor: begin after the entry that had this cursor. None: at position 1.
             channel_ids: only events of these channels, at most 1,000. None: of all, and of none.
             event_types: only events of these types, such as ``"message_posted"``. None: all.
+            config_key_prefixes: only changes of configuration keys that begin with one of these,
+                at most 1,000. None: all events.
             page_size: how many entries a page, up to 1,000. None: the service's default.
             timeout: seconds for each page. None: the client's.
 
@@ -114,7 +120,9 @@ class Events:
             GaplessError: while iterating, if a page can not be read.
         """
         position = ReadPosition(
-            cursor=cursor, filter=event_filter(channel_ids, event_types), page_size=page_size
+            cursor=cursor,
+            filter=event_filter(channel_ids, event_types, config_key_prefixes),
+            page_size=page_size,
         )
         return AsyncEventReader(self._calls, position, timeout)
 
