@@ -21,6 +21,7 @@ __all__ = [
     "AlreadyExistsError",
     "BalanceBelowFloor",
     "BalanceOverflow",
+    "BatchTooLarge",
     "CallCancelledError",
     "ChannelAlreadyExists",
     "ChannelArchived",
@@ -34,6 +35,7 @@ __all__ = [
     "FieldViolation",
     "FrameTooLarge",
     "GaplessError",
+    "GuardFailed",
     "InternalError",
     "InternalFault",
     "InvalidArgumentError",
@@ -48,6 +50,8 @@ __all__ = [
     "ListItemsDiffer",
     "ListNotFound",
     "ListVersionMismatch",
+    "LockHeld",
+    "LockNotHeld",
     "LogCorrupt",
     "LogUnavailable",
     "MalformedMessage",
@@ -410,6 +414,37 @@ class LogUnavailable(UnavailableError):
 
     reason = "LOG_UNAVAILABLE"
     retry_advice = RetryAdvice.AFTER_DELAY
+
+
+class BatchTooLarge(InvalidArgumentError):
+    """A batch holds too many commands.
+
+    Text: the batch holds {commands} commands; at most {commands_max} are taken. Send it as several,
+    or as a frame if it need not be atomic.
+
+    Metadata: ``commands``, ``commands_max``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "BATCH_TOO_LARGE"
+    retry_advice = RetryAdvice.NEVER
+
+
+class GuardFailed(FailedPreconditionError):
+    """A guard of the command does not hold. `guard_index` counts from 0; `guard_type` is the name
+    of the field of Guard that it sets.
+
+    Text: guards[{guard_index}], {guard_type}, does not hold for {subject}: expected {expected},
+    found {found}.
+
+    Metadata: ``guard_index``, ``guard_type``, ``subject``, ``expected``, ``found``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "GUARD_FAILED"
+    retry_advice = RetryAdvice.AFTER_READ
 
 
 class ChannelNotFound(NotFoundError):
@@ -817,8 +852,9 @@ class BalanceBelowFloor(FailedPreconditionError):
 class BalanceOverflow(FailedPreconditionError):
     """A balance would leave the range of what can be counted.
 
-    Text: account {account_id} has {balance} {unit}; adding {amount} would take it beyond the limit
-    of plus or minus {balance_max}. Move less, or use another account.
+    Text: account {account_id} has {balance} {unit}; adding {amount} goes beyond plus or minus
+    {balance_max}, the limit of an amount and of a balance. Move less at a time, or use another
+    account.
 
     Metadata: ``account_id``, ``unit``, ``balance``, ``amount``, ``balance_max``.
 
@@ -1068,6 +1104,36 @@ class ListChangedBetweenPages(AbortedError):
     retry_advice = RetryAdvice.AFTER_READ
 
 
+class LockHeld(AbortedError):
+    """Somebody holds the lock.
+
+    Text: lock {lock_id} is held by {holder_id} and expires at {expire_time}, unless it is renewed
+    or released before; try again then, or give wait_seconds.
+
+    Metadata: ``lock_id``, ``holder_id``, ``expire_time``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "LOCK_HELD"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class LockNotHeld(FailedPreconditionError):
+    """The lock is not held with this fencing token.
+
+    Text: lock {lock_id} is not held with fencing token {fencing_token}: {found}. Whoever held it
+    has lost it; acquire it again.
+
+    Metadata: ``lock_id``, ``fencing_token``, ``found``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "LOCK_NOT_HELD"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
 BY_CODE: Final[Mapping[grpc.StatusCode, type[GaplessError]]] = {
     grpc.StatusCode.CANCELLED: CallCancelledError,
     grpc.StatusCode.UNKNOWN: UnknownError,
@@ -1104,6 +1170,8 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "NAMESPACE_CREATION_DISABLED": NamespaceCreationDisabled,
     "CURSOR_RESET": CursorReset,
     "LOG_UNAVAILABLE": LogUnavailable,
+    "BATCH_TOO_LARGE": BatchTooLarge,
+    "GUARD_FAILED": GuardFailed,
     "CHANNEL_NOT_FOUND": ChannelNotFound,
     "CHANNEL_ALREADY_EXISTS": ChannelAlreadyExists,
     "CHANNEL_ARCHIVED": ChannelArchived,
@@ -1149,5 +1217,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "LIST_FULL": ListFull,
     "LIST_ITEM_RESULTS_FULL": ListItemResultsFull,
     "LIST_CHANGED_BETWEEN_PAGES": ListChangedBetweenPages,
+    "LOCK_HELD": LockHeld,
+    "LOCK_NOT_HELD": LockNotHeld,
 }
 """The class of each reason."""

@@ -395,6 +395,28 @@ class ArchiveChannelResponse(google.protobuf.message.Message):
 global___ArchiveChannelResponse = ArchiveChannelResponse
 
 @typing.final
+class ChannelHeadGuard(google.protobuf.message.Message):
+    """Guard: the sequence of a channel's newest message is this."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANNEL_ID_FIELD_NUMBER: builtins.int
+    HEAD_SEQUENCE_FIELD_NUMBER: builtins.int
+    channel_id: builtins.str
+    """The channel."""
+    head_sequence: builtins.int
+    """The sequence; first_sequence - 1 for a channel without messages."""
+    def __init__(
+        self,
+        *,
+        channel_id: builtins.str = ...,
+        head_sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["channel_id", b"channel_id", "head_sequence", b"head_sequence"]) -> None: ...
+
+global___ChannelHeadGuard = ChannelHeadGuard
+
+@typing.final
 class ChannelCreated(google.protobuf.message.Message):
     """Event: a channel came into being."""
 

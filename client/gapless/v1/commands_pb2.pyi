@@ -8,9 +8,12 @@ send them: singly, and many to a message on a stream.
 import builtins
 import collections.abc
 import gapless.v1.channels_pb2
+import gapless.v1.common_pb2
 import gapless.v1.config_pb2
+import gapless.v1.guards_pb2
 import gapless.v1.ledgers_pb2
 import gapless.v1.lists_pb2
+import gapless.v1.locks_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
@@ -29,10 +32,12 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Command(google.protobuf.message.Message):
-    """One change that is asked for: exactly one of its fields is set."""
+    """One change that is asked for: exactly one of its fields is set, beside guards."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    GUARDS_FIELD_NUMBER: builtins.int
+    EXECUTE_BATCH_FIELD_NUMBER: builtins.int
     CREATE_CHANNEL_FIELD_NUMBER: builtins.int
     UPDATE_CHANNEL_FIELD_NUMBER: builtins.int
     ARCHIVE_CHANNEL_FIELD_NUMBER: builtins.int
@@ -71,6 +76,19 @@ class Command(google.protobuf.message.Message):
     DELETE_LIST_ITEM_FIELD_NUMBER: builtins.int
     RECORD_LIST_ITEM_RESULT_FIELD_NUMBER: builtins.int
     DELETE_LIST_FIELD_NUMBER: builtins.int
+    ACQUIRE_LOCK_FIELD_NUMBER: builtins.int
+    RENEW_LOCK_FIELD_NUMBER: builtins.int
+    RELEASE_LOCK_FIELD_NUMBER: builtins.int
+    @property
+    def guards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[gapless.v1.guards_pb2.Guard]:
+        """What must hold for the command to be run: all of it, checked right before. At
+        most 100. Must be empty for a batch, which has guards of its own.
+        """
+
+    @property
+    def execute_batch(self) -> global___ExecuteBatchRequest:
+        """See CommandService.ExecuteBatch. Not in a batch."""
+
     @property
     def create_channel(self) -> gapless.v1.channels_pb2.CreateChannelRequest:
         """See ChannelService.CreateChannel."""
@@ -223,9 +241,23 @@ class Command(google.protobuf.message.Message):
     def delete_list(self) -> gapless.v1.lists_pb2.DeleteListRequest:
         """See ListService.DeleteList."""
 
+    @property
+    def acquire_lock(self) -> gapless.v1.locks_pb2.AcquireLockRequest:
+        """See LockService.AcquireLock."""
+
+    @property
+    def renew_lock(self) -> gapless.v1.locks_pb2.RenewLockRequest:
+        """See LockService.RenewLock."""
+
+    @property
+    def release_lock(self) -> gapless.v1.locks_pb2.ReleaseLockRequest:
+        """See LockService.ReleaseLock."""
+
     def __init__(
         self,
         *,
+        guards: collections.abc.Iterable[gapless.v1.guards_pb2.Guard] | None = ...,
+        execute_batch: global___ExecuteBatchRequest | None = ...,
         create_channel: gapless.v1.channels_pb2.CreateChannelRequest | None = ...,
         update_channel: gapless.v1.channels_pb2.UpdateChannelRequest | None = ...,
         archive_channel: gapless.v1.channels_pb2.ArchiveChannelRequest | None = ...,
@@ -264,10 +296,13 @@ class Command(google.protobuf.message.Message):
         delete_list_item: gapless.v1.lists_pb2.DeleteListItemRequest | None = ...,
         record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultRequest | None = ...,
         delete_list: gapless.v1.lists_pb2.DeleteListRequest | None = ...,
+        acquire_lock: gapless.v1.locks_pb2.AcquireLockRequest | None = ...,
+        renew_lock: gapless.v1.locks_pb2.RenewLockRequest | None = ...,
+        release_lock: gapless.v1.locks_pb2.ReleaseLockRequest | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
+    def HasField(self, field_name: typing.Literal["acquire_lock", b"acquire_lock", "add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "execute_batch", b"execute_batch", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_lock", b"release_lock", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_lock", b"renew_lock", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["acquire_lock", b"acquire_lock", "add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "command", b"command", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "execute_batch", b"execute_batch", "guards", b"guards", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_lock", b"release_lock", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_lock", b"renew_lock", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["command", b"command"]) -> typing.Literal["execute_batch", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list", "acquire_lock", "renew_lock", "release_lock"] | None: ...
 
 global___Command = Command
 
@@ -311,6 +346,7 @@ class CommandResult(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ERROR_FIELD_NUMBER: builtins.int
+    EXECUTE_BATCH_FIELD_NUMBER: builtins.int
     CREATE_CHANNEL_FIELD_NUMBER: builtins.int
     UPDATE_CHANNEL_FIELD_NUMBER: builtins.int
     ARCHIVE_CHANNEL_FIELD_NUMBER: builtins.int
@@ -349,9 +385,16 @@ class CommandResult(google.protobuf.message.Message):
     DELETE_LIST_ITEM_FIELD_NUMBER: builtins.int
     RECORD_LIST_ITEM_RESULT_FIELD_NUMBER: builtins.int
     DELETE_LIST_FIELD_NUMBER: builtins.int
+    ACQUIRE_LOCK_FIELD_NUMBER: builtins.int
+    RENEW_LOCK_FIELD_NUMBER: builtins.int
+    RELEASE_LOCK_FIELD_NUMBER: builtins.int
     @property
     def error(self) -> global___CommandError:
         """The command was refused and changed nothing."""
+
+    @property
+    def execute_batch(self) -> global___ExecuteBatchResponse:
+        """The response of execute_batch."""
 
     @property
     def create_channel(self) -> gapless.v1.channels_pb2.CreateChannelResponse:
@@ -505,10 +548,23 @@ class CommandResult(google.protobuf.message.Message):
     def delete_list(self) -> gapless.v1.lists_pb2.DeleteListResponse:
         """The response of delete_list."""
 
+    @property
+    def acquire_lock(self) -> gapless.v1.locks_pb2.AcquireLockResponse:
+        """The response of acquire_lock."""
+
+    @property
+    def renew_lock(self) -> gapless.v1.locks_pb2.RenewLockResponse:
+        """The response of renew_lock."""
+
+    @property
+    def release_lock(self) -> gapless.v1.locks_pb2.ReleaseLockResponse:
+        """The response of release_lock."""
+
     def __init__(
         self,
         *,
         error: global___CommandError | None = ...,
+        execute_batch: global___ExecuteBatchResponse | None = ...,
         create_channel: gapless.v1.channels_pb2.CreateChannelResponse | None = ...,
         update_channel: gapless.v1.channels_pb2.UpdateChannelResponse | None = ...,
         archive_channel: gapless.v1.channels_pb2.ArchiveChannelResponse | None = ...,
@@ -547,10 +603,13 @@ class CommandResult(google.protobuf.message.Message):
         delete_list_item: gapless.v1.lists_pb2.DeleteListItemResponse | None = ...,
         record_list_item_result: gapless.v1.lists_pb2.RecordListItemResultResponse | None = ...,
         delete_list: gapless.v1.lists_pb2.DeleteListResponse | None = ...,
+        acquire_lock: gapless.v1.locks_pb2.AcquireLockResponse | None = ...,
+        renew_lock: gapless.v1.locks_pb2.RenewLockResponse | None = ...,
+        release_lock: gapless.v1.locks_pb2.ReleaseLockResponse | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list"] | None: ...
+    def HasField(self, field_name: typing.Literal["acquire_lock", b"acquire_lock", "add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "execute_batch", b"execute_batch", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_lock", b"release_lock", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_lock", b"renew_lock", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["acquire_lock", b"acquire_lock", "add_reaction", b"add_reaction", "archive_channel", b"archive_channel", "clean_up_pool", b"clean_up_pool", "confirm_reservation", b"confirm_reservation", "create_account", b"create_account", "create_channel", b"create_channel", "create_list", b"create_list", "create_pool", b"create_pool", "delete_config", b"delete_config", "delete_list", b"delete_list", "delete_list_item", b"delete_list_item", "delete_message", b"delete_message", "edit_list_item", b"edit_list_item", "edit_message", b"edit_message", "error", b"error", "execute_batch", b"execute_batch", "insert_list_items", b"insert_list_items", "join_channel", b"join_channel", "leave_channel", b"leave_channel", "mark_read", b"mark_read", "move_list_item", b"move_list_item", "post_message", b"post_message", "post_reply", b"post_reply", "record_list_item_result", b"record_list_item_result", "release_lock", b"release_lock", "release_owner", b"release_owner", "release_reservation", b"release_reservation", "remove_push_subscription", b"remove_push_subscription", "remove_reaction", b"remove_reaction", "renew_lock", b"renew_lock", "renew_reservation", b"renew_reservation", "reorder_list", b"reorder_list", "reserve_group", b"reserve_group", "reserve_number", b"reserve_number", "result", b"result", "reverse_transfer", b"reverse_transfer", "set_config", b"set_config", "set_notification_setting", b"set_notification_setting", "toggle_reaction", b"toggle_reaction", "transfer", b"transfer", "update_channel", b"update_channel", "update_pool", b"update_pool", "upsert_push_subscription", b"upsert_push_subscription"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["error", "execute_batch", "create_channel", "update_channel", "archive_channel", "post_message", "edit_message", "delete_message", "post_reply", "add_reaction", "remove_reaction", "toggle_reaction", "join_channel", "leave_channel", "mark_read", "set_notification_setting", "upsert_push_subscription", "remove_push_subscription", "create_pool", "update_pool", "clean_up_pool", "reserve_number", "reserve_group", "confirm_reservation", "renew_reservation", "release_reservation", "release_owner", "create_account", "transfer", "reverse_transfer", "set_config", "delete_config", "create_list", "insert_list_items", "edit_list_item", "move_list_item", "reorder_list", "delete_list_item", "record_list_item_result", "delete_list", "acquire_lock", "renew_lock", "release_lock"] | None: ...
 
 global___CommandResult = CommandResult
 
@@ -595,6 +654,81 @@ class ExecuteResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["result", b"result"]) -> None: ...
 
 global___ExecuteResponse = ExecuteResponse
+
+@typing.final
+class ExecuteBatchRequest(google.protobuf.message.Message):
+    """A request to run several commands as one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    COMMANDS_FIELD_NUMBER: builtins.int
+    GUARDS_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """The idempotency key of the whole batch: 1 to 128 characters, unique for the
+    caller within the namespace, for ever.
+    """
+    @property
+    def commands(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Command]:
+        """The commands, run in this order; each sees what those before it did. At least
+        one, at most 1,000 unless the service is set otherwise (BATCH_TOO_LARGE). Their
+        own request_id must be empty. None may be a batch. Guards of a member are
+        checked right before it.
+        """
+
+    @property
+    def guards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[gapless.v1.guards_pb2.Guard]:
+        """What must hold for the batch to be run: all of it, checked before its first
+        command. At most 100.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        commands: collections.abc.Iterable[global___Command] | None = ...,
+        guards: collections.abc.Iterable[gapless.v1.guards_pb2.Guard] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["commands", b"commands", "guards", b"guards", "request_id", b"request_id"]) -> None: ...
+
+global___ExecuteBatchRequest = ExecuteBatchRequest
+
+@typing.final
+class ExecuteBatchResponse(google.protobuf.message.Message):
+    """What the commands of a batch led to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
+    @property
+    def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CommandResult]:
+        """One result a command, in their order; never an error. Their responses have no
+        receipt.
+        """
+
+    @property
+    def changed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bool]:
+        """For each command whether it changed something, as its own receipt would say."""
+
+    @property
+    def receipt(self) -> gapless.v1.common_pb2.Receipt:
+        """Where and when the batch was committed; changed=true if any command changed
+        something.
+        """
+
+    def __init__(
+        self,
+        *,
+        results: collections.abc.Iterable[global___CommandResult] | None = ...,
+        changed: collections.abc.Iterable[builtins.bool] | None = ...,
+        receipt: gapless.v1.common_pb2.Receipt | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["receipt", b"receipt"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "receipt", b"receipt", "results", b"results"]) -> None: ...
+
+global___ExecuteBatchResponse = ExecuteBatchResponse
 
 @typing.final
 class PipelineRequest(google.protobuf.message.Message):

@@ -41,6 +41,11 @@ class CommandServiceStub(object):
                 request_serializer=gapless_dot_v1_dot_commands__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=gapless_dot_v1_dot_commands__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.ExecuteBatch = channel.unary_unary(
+                '/gapless.v1.CommandService/ExecuteBatch',
+                request_serializer=gapless_dot_v1_dot_commands__pb2.ExecuteBatchRequest.SerializeToString,
+                response_deserializer=gapless_dot_v1_dot_commands__pb2.ExecuteBatchResponse.FromString,
+                _registered_method=True)
         self.Pipeline = channel.stream_stream(
                 '/gapless.v1.CommandService/Pipeline',
                 request_serializer=gapless_dot_v1_dot_commands__pb2.PipelineRequest.SerializeToString,
@@ -55,6 +60,18 @@ class CommandServiceServicer(object):
 
     def Execute(self, request, context):
         """Runs one command. A refusal is the status of the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteBatch(self, request, context):
+        """Runs several commands as one: all of them or, if one is refused, none. They are
+        one entry with one position and one request id. A batch that is refused is
+        refused as its first member that failed would be, with the same status, reason
+        and details, and with two more keys in ErrorInfo.metadata: batch_index, the
+        index of that member from 0, and batch_not_tried, how many came after it. A
+        batch may also travel as a Command, with the same effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +97,11 @@ def add_CommandServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=gapless_dot_v1_dot_commands__pb2.ExecuteRequest.FromString,
                     response_serializer=gapless_dot_v1_dot_commands__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'ExecuteBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteBatch,
+                    request_deserializer=gapless_dot_v1_dot_commands__pb2.ExecuteBatchRequest.FromString,
+                    response_serializer=gapless_dot_v1_dot_commands__pb2.ExecuteBatchResponse.SerializeToString,
             ),
             'Pipeline': grpc.stream_stream_rpc_method_handler(
                     servicer.Pipeline,
@@ -116,6 +138,33 @@ class CommandService(object):
             '/gapless.v1.CommandService/Execute',
             gapless_dot_v1_dot_commands__pb2.ExecuteRequest.SerializeToString,
             gapless_dot_v1_dot_commands__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gapless.v1.CommandService/ExecuteBatch',
+            gapless_dot_v1_dot_commands__pb2.ExecuteBatchRequest.SerializeToString,
+            gapless_dot_v1_dot_commands__pb2.ExecuteBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,18 @@ class CommandServiceStub:
     ]
     """Runs one command. A refusal is the status of the call."""
 
+    ExecuteBatch: grpc.UnaryUnaryMultiCallable[
+        gapless.v1.commands_pb2.ExecuteBatchRequest,
+        gapless.v1.commands_pb2.ExecuteBatchResponse,
+    ]
+    """Runs several commands as one: all of them or, if one is refused, none. They are
+    one entry with one position and one request id. A batch that is refused is
+    refused as its first member that failed would be, with the same status, reason
+    and details, and with two more keys in ErrorInfo.metadata: batch_index, the
+    index of that member from 0, and batch_not_tried, how many came after it. A
+    batch may also travel as a Command, with the same effect.
+    """
+
     Pipeline: grpc.StreamStreamMultiCallable[
         gapless.v1.commands_pb2.PipelineRequest,
         gapless.v1.commands_pb2.PipelineResponse,
@@ -54,6 +66,18 @@ class CommandServiceAsyncStub:
         gapless.v1.commands_pb2.ExecuteResponse,
     ]
     """Runs one command. A refusal is the status of the call."""
+
+    ExecuteBatch: grpc.aio.UnaryUnaryMultiCallable[
+        gapless.v1.commands_pb2.ExecuteBatchRequest,
+        gapless.v1.commands_pb2.ExecuteBatchResponse,
+    ]
+    """Runs several commands as one: all of them or, if one is refused, none. They are
+    one entry with one position and one request id. A batch that is refused is
+    refused as its first member that failed would be, with the same status, reason
+    and details, and with two more keys in ErrorInfo.metadata: batch_index, the
+    index of that member from 0, and batch_not_tried, how many came after it. A
+    batch may also travel as a Command, with the same effect.
+    """
 
     Pipeline: grpc.aio.StreamStreamMultiCallable[
         gapless.v1.commands_pb2.PipelineRequest,
@@ -80,6 +104,20 @@ class CommandServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.commands_pb2.ExecuteResponse, collections.abc.Awaitable[gapless.v1.commands_pb2.ExecuteResponse]]:
         """Runs one command. A refusal is the status of the call."""
+
+    @abc.abstractmethod
+    def ExecuteBatch(
+        self,
+        request: gapless.v1.commands_pb2.ExecuteBatchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[gapless.v1.commands_pb2.ExecuteBatchResponse, collections.abc.Awaitable[gapless.v1.commands_pb2.ExecuteBatchResponse]]:
+        """Runs several commands as one: all of them or, if one is refused, none. They are
+        one entry with one position and one request id. A batch that is refused is
+        refused as its first member that failed would be, with the same status, reason
+        and details, and with two more keys in ErrorInfo.metadata: batch_index, the
+        index of that member from 0, and batch_not_tried, how many came after it. A
+        batch may also travel as a Command, with the same effect.
+        """
 
     @abc.abstractmethod
     def Pipeline(

@@ -414,6 +414,28 @@ class ListConfigHistoryResponse(google.protobuf.message.Message):
 global___ListConfigHistoryResponse = ListConfigHistoryResponse
 
 @typing.final
+class ConfigVersionGuard(google.protobuf.message.Message):
+    """Guard: a key is at this version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    """The key."""
+    version: builtins.int
+    """The version; 0: the key does not exist."""
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+        version: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key", "version", b"version"]) -> None: ...
+
+global___ConfigVersionGuard = ConfigVersionGuard
+
+@typing.final
 class ConfigSet(google.protobuf.message.Message):
     """Event: a key got another value."""
 

@@ -59,6 +59,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The cursor comes from another incarnation of the log."""
     ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 21
     """The log cannot be opened now, for example because another process has it open."""
+    ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
+    """A batch holds too many commands."""
+    ERROR_REASON_GUARD_FAILED: _ErrorReason.ValueType  # 16
+    """A guard of the command does not hold. `guard_index` counts from 0;
+    `guard_type` is the name of the field of Guard that it sets.
+    """
     ERROR_REASON_CHANNEL_NOT_FOUND: _ErrorReason.ValueType  # 30
     """The channel does not exist."""
     ERROR_REASON_CHANNEL_ALREADY_EXISTS: _ErrorReason.ValueType  # 31
@@ -154,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The version of the item has too many results."""
     ERROR_REASON_LIST_CHANGED_BETWEEN_PAGES: _ErrorReason.ValueType  # 179
     """The list changed after the page before was read."""
+    ERROR_REASON_LOCK_HELD: _ErrorReason.ValueType  # 200
+    """Somebody holds the lock."""
+    ERROR_REASON_LOCK_NOT_HELD: _ErrorReason.ValueType  # 201
+    """The lock is not held with this fencing token."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The number after "code" is that of google.rpc.Code."""
@@ -192,6 +202,12 @@ ERROR_REASON_CURSOR_RESET: ErrorReason.ValueType  # 14
 """The cursor comes from another incarnation of the log."""
 ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 21
 """The log cannot be opened now, for example because another process has it open."""
+ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
+"""A batch holds too many commands."""
+ERROR_REASON_GUARD_FAILED: ErrorReason.ValueType  # 16
+"""A guard of the command does not hold. `guard_index` counts from 0;
+`guard_type` is the name of the field of Guard that it sets.
+"""
 ERROR_REASON_CHANNEL_NOT_FOUND: ErrorReason.ValueType  # 30
 """The channel does not exist."""
 ERROR_REASON_CHANNEL_ALREADY_EXISTS: ErrorReason.ValueType  # 31
@@ -287,4 +303,8 @@ ERROR_REASON_LIST_ITEM_RESULTS_FULL: ErrorReason.ValueType  # 178
 """The version of the item has too many results."""
 ERROR_REASON_LIST_CHANGED_BETWEEN_PAGES: ErrorReason.ValueType  # 179
 """The list changed after the page before was read."""
+ERROR_REASON_LOCK_HELD: ErrorReason.ValueType  # 200
+"""Somebody holds the lock."""
+ERROR_REASON_LOCK_NOT_HELD: ErrorReason.ValueType  # 201
+"""The lock is not held with this fencing token."""
 global___ErrorReason = ErrorReason

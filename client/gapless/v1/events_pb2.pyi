@@ -11,6 +11,7 @@ import gapless.v1.common_pb2
 import gapless.v1.config_pb2
 import gapless.v1.ledgers_pb2
 import gapless.v1.lists_pb2
+import gapless.v1.locks_pb2
 import gapless.v1.memberships_pb2
 import gapless.v1.messages_pb2
 import gapless.v1.notification_settings_pb2
@@ -67,6 +68,10 @@ class Event(google.protobuf.message.Message):
     LIST_ITEM_DELETED_FIELD_NUMBER: builtins.int
     LIST_ITEM_RESULT_RECORDED_FIELD_NUMBER: builtins.int
     LIST_DELETED_FIELD_NUMBER: builtins.int
+    LOCK_ACQUIRED_FIELD_NUMBER: builtins.int
+    LOCK_RENEWED_FIELD_NUMBER: builtins.int
+    LOCK_RELEASED_FIELD_NUMBER: builtins.int
+    LOCK_EXPIRED_FIELD_NUMBER: builtins.int
     @property
     def channel_created(self) -> gapless.v1.channels_pb2.ChannelCreated:
         """A channel came into being."""
@@ -199,6 +204,22 @@ class Event(google.protobuf.message.Message):
     def list_deleted(self) -> gapless.v1.lists_pb2.ListDeleted:
         """A list was deleted."""
 
+    @property
+    def lock_acquired(self) -> gapless.v1.locks_pb2.LockAcquired:
+        """A lock was given to a holder."""
+
+    @property
+    def lock_renewed(self) -> gapless.v1.locks_pb2.LockRenewed:
+        """A lock expires later than before."""
+
+    @property
+    def lock_released(self) -> gapless.v1.locks_pb2.LockReleased:
+        """A holder gave a lock back."""
+
+    @property
+    def lock_expired(self) -> gapless.v1.locks_pb2.LockExpired:
+        """A lock was not renewed in time and is free again."""
+
     def __init__(
         self,
         *,
@@ -235,10 +256,14 @@ class Event(google.protobuf.message.Message):
         list_item_deleted: gapless.v1.lists_pb2.ListItemDeleted | None = ...,
         list_item_result_recorded: gapless.v1.lists_pb2.ListItemResultRecorded | None = ...,
         list_deleted: gapless.v1.lists_pb2.ListDeleted | None = ...,
+        lock_acquired: gapless.v1.locks_pb2.LockAcquired | None = ...,
+        lock_renewed: gapless.v1.locks_pb2.LockRenewed | None = ...,
+        lock_released: gapless.v1.locks_pb2.LockReleased | None = ...,
+        lock_expired: gapless.v1.locks_pb2.LockExpired | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "pool_created", "pool_updated", "numbers_reserved", "reservation_confirmed", "reservation_renewed", "reservations_released", "account_created", "transfer_made", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted"] | None: ...
+    def HasField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "pool_created", "pool_updated", "numbers_reserved", "reservation_confirmed", "reservation_renewed", "reservations_released", "account_created", "transfer_made", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted", "lock_acquired", "lock_renewed", "lock_released", "lock_expired"] | None: ...
 
 global___Event = Event
 

@@ -645,6 +645,28 @@ class ListAccountHistoryResponse(google.protobuf.message.Message):
 global___ListAccountHistoryResponse = ListAccountHistoryResponse
 
 @typing.final
+class AccountBalanceGuard(google.protobuf.message.Message):
+    """Guard: an account has at least this balance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: builtins.int
+    BALANCE_MIN_FIELD_NUMBER: builtins.int
+    account_id: builtins.str
+    """The account."""
+    balance_min: builtins.int
+    """The least balance, in the account's unit."""
+    def __init__(
+        self,
+        *,
+        account_id: builtins.str = ...,
+        balance_min: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["account_id", b"account_id", "balance_min", b"balance_min"]) -> None: ...
+
+global___AccountBalanceGuard = AccountBalanceGuard
+
+@typing.final
 class AccountCreated(google.protobuf.message.Message):
     """Event: an account came into being, with balance 0."""
 

@@ -856,6 +856,28 @@ class ListListsResponse(google.protobuf.message.Message):
 global___ListListsResponse = ListListsResponse
 
 @typing.final
+class ListVersionGuard(google.protobuf.message.Message):
+    """Guard: a list is at this version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LIST_ID_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    list_id: builtins.str
+    """The list."""
+    version: builtins.int
+    """The version; 0: the list does not exist."""
+    def __init__(
+        self,
+        *,
+        list_id: builtins.str = ...,
+        version: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["list_id", b"list_id", "version", b"version"]) -> None: ...
+
+global___ListVersionGuard = ListVersionGuard
+
+@typing.final
 class ListCreated(google.protobuf.message.Message):
     """Event: a list came into being, empty."""
 

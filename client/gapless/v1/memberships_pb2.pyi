@@ -307,6 +307,28 @@ class ListMembershipsResponse(google.protobuf.message.Message):
 global___ListMembershipsResponse = ListMembershipsResponse
 
 @typing.final
+class MembershipGuard(google.protobuf.message.Message):
+    """Guard: the user is a member of the channel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANNEL_ID_FIELD_NUMBER: builtins.int
+    USER_ID_FIELD_NUMBER: builtins.int
+    channel_id: builtins.str
+    """The channel."""
+    user_id: builtins.str
+    """The user."""
+    def __init__(
+        self,
+        *,
+        channel_id: builtins.str = ...,
+        user_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["channel_id", b"channel_id", "user_id", b"user_id"]) -> None: ...
+
+global___MembershipGuard = MembershipGuard
+
+@typing.final
 class MemberJoined(google.protobuf.message.Message):
     """Event: a user became a member of a channel."""
 

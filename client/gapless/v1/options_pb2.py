@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gapless/v1/options.proto\x12\ngapless.v1\x1a google/protobuf/descriptor.proto\"\xad\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x12\n\nidentifier\x18\x02 \x01(\x08\x12\x12\n\nlength_max\x18\x03 \x01(\x05\x12\x11\n\titems_max\x18\x04 \x01(\x05\x12\x14\n\x07minimum\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06secret\x18\x07 \x01(\x08\x42\n\n\x08_minimumB\n\n\x08_maximum\"b\n\nErrorRules\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12&\n\x05retry\x18\x03 \x01(\x0e\x32\x17.gapless.v1.RetryAdvice\x12\x10\n\x08metadata\x18\x04 \x03(\t*~\n\x0bRetryAdvice\x12\x1c\n\x18RETRY_ADVICE_UNSPECIFIED\x10\x00\x12\x16\n\x12RETRY_ADVICE_NEVER\x10\x01\x12\x1c\n\x18RETRY_ADVICE_AFTER_DELAY\x10\x02\x12\x1b\n\x17RETRY_ADVICE_AFTER_READ\x10\x03:F\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xc4\x94\x03 \x01(\x0b\x32\x16.gapless.v1.FieldRules:J\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xc4\x94\x03 \x01(\x0b\x32\x16.gapless.v1.ErrorRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gapless/v1/options.proto\x12\ngapless.v1\x1a google/protobuf/descriptor.proto\"\xc4\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x12\n\nidentifier\x18\x02 \x01(\x08\x12\x12\n\nlength_max\x18\x03 \x01(\x05\x12\x11\n\titems_max\x18\x04 \x01(\x05\x12\x14\n\x07minimum\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x0e\n\x06secret\x18\x07 \x01(\x08\x12\x15\n\rchecked_apart\x18\x08 \x01(\x08\x42\n\n\x08_minimumB\n\n\x08_maximum\"b\n\nErrorRules\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12&\n\x05retry\x18\x03 \x01(\x0e\x32\x17.gapless.v1.RetryAdvice\x12\x10\n\x08metadata\x18\x04 \x03(\t*~\n\x0bRetryAdvice\x12\x1c\n\x18RETRY_ADVICE_UNSPECIFIED\x10\x00\x12\x16\n\x12RETRY_ADVICE_NEVER\x10\x01\x12\x1c\n\x18RETRY_ADVICE_AFTER_DELAY\x10\x02\x12\x1b\n\x17RETRY_ADVICE_AFTER_READ\x10\x03:F\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xc4\x94\x03 \x01(\x0b\x32\x16.gapless.v1.FieldRules:J\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xc4\x94\x03 \x01(\x0b\x32\x16.gapless.v1.ErrorRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gapless.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RETRYADVICE']._serialized_start=350
-  _globals['_RETRYADVICE']._serialized_end=476
+  _globals['_RETRYADVICE']._serialized_start=373
+  _globals['_RETRYADVICE']._serialized_end=499
   _globals['_FIELDRULES']._serialized_start=75
-  _globals['_FIELDRULES']._serialized_end=248
-  _globals['_ERRORRULES']._serialized_start=250
-  _globals['_ERRORRULES']._serialized_end=348
+  _globals['_FIELDRULES']._serialized_end=271
+  _globals['_ERRORRULES']._serialized_start=273
+  _globals['_ERRORRULES']._serialized_end=371
 # @@protoc_insertion_point(module_scope)

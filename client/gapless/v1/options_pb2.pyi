@@ -71,6 +71,7 @@ class FieldRules(google.protobuf.message.Message):
     MINIMUM_FIELD_NUMBER: builtins.int
     MAXIMUM_FIELD_NUMBER: builtins.int
     SECRET_FIELD_NUMBER: builtins.int
+    CHECKED_APART_FIELD_NUMBER: builtins.int
     required: builtins.bool
     """The field must be set: a string or bytes not empty, a message present, an
     enum not its _UNSPECIFIED zero.
@@ -96,6 +97,11 @@ class FieldRules(google.protobuf.message.Message):
     by its own read, but it never appears in a log line, an error or a stream of
     events: there the field is empty.
     """
+    checked_apart: builtins.bool
+    """The rules of the messages in this field are not checked together with the
+    message that holds them, but for each where it is used: a command of a batch
+    keeps other rules than one that stands alone.
+    """
     def __init__(
         self,
         *,
@@ -106,9 +112,10 @@ class FieldRules(google.protobuf.message.Message):
         minimum: builtins.int | None = ...,
         maximum: builtins.int | None = ...,
         secret: builtins.bool = ...,
+        checked_apart: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "identifier", b"identifier", "items_max", b"items_max", "length_max", b"length_max", "maximum", b"maximum", "minimum", b"minimum", "required", b"required", "secret", b"secret"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "checked_apart", b"checked_apart", "identifier", b"identifier", "items_max", b"items_max", "length_max", b"length_max", "maximum", b"maximum", "minimum", b"minimum", "required", b"required", "secret", b"secret"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_maximum", b"_maximum"]) -> typing.Literal["maximum"] | None: ...
     @typing.overload
