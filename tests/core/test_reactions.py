@@ -207,8 +207,8 @@ class TestTheMessage:
         "request_", [ListReactionsRequest, GetReactionCountsRequest], ids=lambda one: one.__name__
     )
     def test_reads_need_it_too(self, story: Story, request_: type[Message]) -> None:
-        about_missing = request_(channel_id=GENERAL, message_id="x")  # type: ignore[call-arg]
-        about_deleted = request_(channel_id=GENERAL, message_id=ROOT)  # type: ignore[call-arg]
+        about_missing = request_(channel_id=GENERAL, message_id="x")
+        about_deleted = request_(channel_id=GENERAL, message_id=ROOT)
         story.given(delete(ROOT))
 
         story.then_read_refused(about_missing, "MESSAGE_NOT_FOUND")
