@@ -1,1 +1,1 @@
-"""Programs that make or check files of this repository; never imported by the service or the SDK."""
+"""Programs that make or check files of this repository, and what they share."""

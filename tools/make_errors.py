@@ -8,7 +8,6 @@ from the descriptors, its comments from the file. Run by ``make protos`` and, wi
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from pathlib import Path
 import grpc
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "client"))
+sys.path[:0] = [str(ROOT), str(ROOT / "client")]
 
-from gapless.v1 import errors_pb2, options_pb2  # noqa: E402  (needs the source root above)
+from gapless.v1 import errors_pb2, options_pb2  # noqa: E402  (needs the source roots above)
+from tools.formatting import formatted  # noqa: E402
 
 PROTO = ROOT / "protos/gapless/v1/errors.proto"
 MODULE = ROOT / "client/gapless/errors.py"
@@ -194,20 +194,6 @@ def module_text(rows: list[Row]) -> str:
     )
 
 
-def formatted(source: str) -> str:
-    """The source as the formatter of this repository leaves it."""
-    ruff = str(Path(sys.executable).parent / "ruff")
-    commands = (
-        [ruff, "check", "--fix-only", "--quiet", "--stdin-filename", str(MODULE), "-"],
-        [ruff, "format", "--quiet", "--stdin-filename", str(MODULE), "-"],
-    )
-    for command in commands:
-        source = subprocess.run(
-            command, input=source, capture_output=True, check=True, text=True, cwd=ROOT
-        ).stdout
-    return source
-
-
 def page_text(rows: list[Row]) -> str:
     """The page about errors, in Markdown."""
     lines = [PAGE_HEAD]
@@ -233,7 +219,7 @@ def main() -> None:
     check = sys.argv[1:] == ["--check"]
     rows = read_table()
     stale = []
-    for path, text in ((MODULE, formatted(module_text(rows))), (PAGE, page_text(rows))):
+    for path, text in ((MODULE, formatted(module_text(rows), MODULE)), (PAGE, page_text(rows))):
         if path.exists() and path.read_text() == text:
             continue
         stale.append(str(path.relative_to(ROOT)))

@@ -1,0 +1,1 @@
+"""The blocking client. All but transport, pipeline and watchdog is generated from ``_async``."""

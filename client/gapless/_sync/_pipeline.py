@@ -1,0 +1,244 @@
+"""The pipelined stream for threads: many callers' commands, a few frames under way.
+
+``CommandQueue`` decides, under one lock; here is what waits: callers, each on a lock of its own,
+one thread that keeps a stream open while there are commands and reads from it, and gRPC's thread
+that asks for the next frame when it has sent the last.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import grpc
+
+from gapless._command_queue import CommandQueue
+from gapless._commands import PendingCommand
+from gapless._error_decoding import from_failed_call, plain_error
+from gapless._options import QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX, STREAM_IDLE_SECONDS_MAX
+from gapless._retry import backoff_seconds
+from gapless._sync._transport import Channel, ConnectivityWait, failed_call
+from gapless._usage_errors import closed_error
+from gapless.errors import DeadlineExceededError, GaplessError, InternalError
+from gapless.metadata import CallMetadata
+from gapless.v1 import commands_pb2
+
+PIPELINE_PATH: Final = "/gapless.v1.CommandService/Pipeline"
+
+
+class Waiter:
+    """Where a thread waits for its answer: cheaper than an event, as it is used once."""
+
+    __slots__ = ("_answered", "_done", "_error", "_result")
+
+    def __init__(self) -> None:
+        self._answered = threading.Lock()
+        self._answered.acquire()
+        self._done = False
+        self._result: Any = None
+        self._error: GaplessError | None = None
+
+    def done(self) -> bool:
+        """Whether there is an answer."""
+        return self._done
+
+    def set_result(self, result: Any, /) -> None:
+        """Answers with a response."""
+        self._result = result
+        self._done = True
+        self._answered.release()
+
+    def set_exception(self, exception: GaplessError, /) -> None:
+        """Answers with an error."""
+        self._error = exception
+        self._done = True
+        self._answered.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for the answer; False if there was none for so long."""
+        limit = -1 if math.isinf(seconds) else min(max(seconds, 0), threading.TIMEOUT_MAX)
+        return self._answered.acquire(timeout=limit)
+
+    def result(self) -> Any:
+        """The answer: a response, or an error that is raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class _Stream:
+    """What the two threads of a stream tell each other; under the lock of the pipeline."""
+
+    def __init__(self) -> None:
+        self.is_connected = False
+        self.is_over = False
+
+
+class Pipeline:
+    """Runs the commands of one namespace and caller; used by any number of threads."""
+
+    def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
+        self._channel = channel
+        self._metadata = metadata
+        self._address = address
+        # Frames are bytes already, so there is nothing to serialize.
+        self._open_call: grpc.StreamStreamMultiCallable[bytes, commands_pb2.PipelineResponse] = (
+            channel.stream_stream(
+                PIPELINE_PATH, response_deserializer=commands_pb2.PipelineResponse.FromString
+            )
+        )
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._queue = CommandQueue(
+            address, commands_max=QUEUE_COMMANDS_MAX, bytes_max=QUEUE_BYTES_MAX
+        )
+        self._streaming: threading.Thread | None = None
+        self._call: Any = None
+        self._wait: ConnectivityWait | None = None
+        self._failures = 0
+        self._closed = False
+
+    def run(self, command: PendingCommand) -> Any:
+        """Sends a command and returns its response or raises its error."""
+        waiter = Waiter()
+        with self._lock:
+            while not self._queue.has_room():
+                self._wait_for_room(command)
+            if self._closed:
+                raise closed_error()
+            command.waiter = waiter
+            self._queue.add(command)
+            self._work.notify_all()
+            if self._streaming is None:
+                self._streaming = threading.Thread(
+                    target=self._keep_streaming, name="gapless pipeline", daemon=True
+                )
+                self._streaming.start()
+        while not waiter.wait(command.deadline - time.monotonic()):
+            with self._lock:
+                self._queue.expire(time.monotonic())
+                self._room.notify_all()
+        return waiter.result()
+
+    def _wait_for_room(self, command: PendingCommand) -> None:
+        seconds_left = command.deadline - time.monotonic()
+        limit = None if math.isinf(seconds_left) else seconds_left
+        if seconds_left <= 0 or not self._room.wait(limit):
+            raise DeadlineExceededError(
+                f"the command could not be sent to {self._address} within the timeout: the client"
+                " has as many without an answer as it holds",
+                request_id=command.request_id,
+                outcome_unknown=command.outcome_open,
+            )
+
+    def close(self) -> None:
+        """Fails what has no answer yet, and ends the stream."""
+        with self._lock:
+            self._closed = True
+            self._queue.fail_all(closed_error())
+            self._room.notify_all()
+            streaming = self._streaming
+            if self._wait is not None:
+                self._wait.interrupt()
+            if self._call is not None:
+                self._call.cancel()
+        if streaming is not None:
+            streaming.join()
+
+    # Streams: one at a time, while there are commands.
+
+    def _keep_streaming(self) -> None:
+        try:
+            while self._goes_on():
+                try:
+                    self._run_stream()
+                except GaplessError as error:
+                    self._recover(error)
+        except Exception as fault:
+            with self._lock:
+                self._queue.fail_all(InternalError(f"a fault of the SDK: {fault!r}"))
+                self._streaming = None
+            raise
+
+    def _goes_on(self) -> bool:
+        """Whether there are commands; if not, the next one starts another thread."""
+        with self._lock:
+            if self._queue.is_empty():
+                self._streaming = None
+            return self._streaming is not None
+
+    def _recover(self, error: GaplessError) -> None:
+        """Takes back what was under way, and waits before the next stream."""
+        with self._lock:
+            self._failures += 1
+            self._queue.stream_broke(error, time.monotonic())
+            self._room.notify_all()
+            if self._queue.is_empty():
+                return
+        wait = backoff_seconds(self._failures, random.random())  # noqa: S311  (no secret)
+        with ConnectivityWait(self._channel) as news:
+            self._let_close_interrupt(news)
+            news.at_most(max(wait, error.retry_delay_seconds or 0.0))
+
+    def _let_close_interrupt(self, wait: ConnectivityWait) -> None:
+        with self._lock:
+            self._wait = wait
+            if self._closed:
+                wait.interrupt()
+
+    def _run_stream(self) -> None:
+        """Runs one stream until it is idle; raises the error that it broke with."""
+        stream = _Stream()
+        call = self._call = self._open_call(self._frames(stream), metadata=self._metadata)
+        try:
+            self._wait_until_connected(call)
+            with self._lock:
+                stream.is_connected = True
+                self._work.notify_all()
+            for response in call:
+                with self._lock:
+                    self._queue.answer(response)
+                    self._failures = 0
+                    self._work.notify_all()
+                    self._room.notify_all()
+            if self._queue.is_under_way():
+                raise plain_error(grpc.StatusCode.UNAVAILABLE, "it ended the stream", self._address)
+        except grpc.RpcError as failed:
+            raise from_failed_call(failed_call(failed), self._address) from failed
+        finally:
+            with self._lock:
+                stream.is_over = True
+                self._work.notify_all()
+            call.cancel()
+
+    def _wait_until_connected(self, call: Any) -> None:
+        """Keeps commands back until there is a connection: what never left has a known outcome."""
+        with ConnectivityWait(self._channel) as news:
+            self._let_close_interrupt(news)
+            if call.add_callback(news.interrupt):
+                news.until_connected()
+
+    def _frames(self, stream: _Stream) -> Iterator[bytes]:
+        """Gives gRPC one frame after the other, until the stream is idle or over."""
+        while True:
+            with self._lock:
+                frame = self._next_frame(stream)
+            if frame is None:
+                return
+            yield frame
+
+    def _next_frame(self, stream: _Stream) -> bytes | None:
+        """The next frame, once there is one; None if the stream is idle or over."""
+        while not stream.is_over:
+            frame = self._queue.next_frame() if stream.is_connected else None
+            if frame is not None:
+                return frame
+            woken = self._work.wait(STREAM_IDLE_SECONDS_MAX)
+            if not woken and self._queue.is_empty():
+                return None
+        return None

@@ -1,0 +1,139 @@
+"""Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
+
+Written by hand in both colours, with one interface:
+``current_home``, ``open_channel``, ``open_stream``, ``pause`` and ``RpcError``.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from gapless._error_decoding import FailedCall
+from gapless._options import ConnectionOptions
+from gapless._queries import QueryKind, Request, serialize
+from gapless._sync._watchdog import Watchdog
+from gapless.metadata import CallMetadata
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+Channel = grpc.Channel
+RpcError: Final = grpc.RpcError
+
+
+def failed_call(error: grpc.RpcError) -> FailedCall:
+    """What the error of a call says about the call: gRPC raises the call itself."""
+    return cast("FailedCall", error)
+
+
+def current_home() -> object:
+    """What a connection belongs to: nothing, any thread may use it."""
+    return None
+
+
+def open_channel(options: ConnectionOptions) -> Channel:
+    """A channel, which connects when it is first used."""
+    if options.credentials is None:
+        return grpc.insecure_channel(options.target, options.as_grpc())
+    return grpc.secure_channel(options.target, options.credentials, options.as_grpc())
+
+
+class ConnectivityWait:
+    """Waits for a channel to be connected, by being told of every change.
+
+    Used as a context manager, which is what subscribes to the changes. Asks the channel to
+    connect if it is idle.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._news: queue.SimpleQueue[grpc.ChannelConnectivity | None] = queue.SimpleQueue()
+        self._tell = self._news.put
+
+    def __enter__(self) -> Self:
+        self._channel.subscribe(self._tell, try_to_connect=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._channel.unsubscribe(self._tell)
+
+    def interrupt(self) -> None:
+        """Ends the wait, from another thread."""
+        self._news.put(None)
+
+    def until_connected(self) -> None:
+        """Returns when the channel is connected, or when interrupted."""
+        state: grpc.ChannelConnectivity | None = grpc.ChannelConnectivity.IDLE
+        while state not in (None, grpc.ChannelConnectivity.READY):
+            state = self._news.get()
+
+    def at_most(self, seconds: float) -> None:
+        """Returns after so long, or sooner when a lost connection is back or when interrupted."""
+        end = time.monotonic() + seconds
+        was_lost = False
+        try:
+            while (state := self._news.get(timeout=max(end - time.monotonic(), 0))) is not None:
+                if state is not grpc.ChannelConnectivity.READY:
+                    was_lost = True
+                elif was_lost:
+                    return
+        except queue.Empty:
+            return
+
+
+def pause(channel: Channel, seconds: float) -> None:
+    """Waits so long, or less if the connection is lost now and comes back before."""
+    with ConnectivityWait(channel) as wait:
+        wait.at_most(seconds)
+
+
+class ResponseStream(Generic[ResponseT]):
+    """The responses of a call that streams them."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._watchdog = Watchdog(call.cancel)
+
+    def next(self, silence_seconds_max: float) -> ResponseT | None:
+        """The next response; None at the end of the stream.
+
+        Raises:
+            RpcError: the call failed.
+            TimeoutError: there was none for so long; the call is given up.
+        """
+        self._watchdog.arm(silence_seconds_max)
+        try:
+            return cast("ResponseT", next(self._call))
+        except StopIteration:
+            return None
+        except grpc.RpcError:
+            if self._watchdog.has_bitten:
+                raise TimeoutError(f"no response for {silence_seconds_max} s") from None
+            raise
+        finally:
+            self._watchdog.disarm()
+
+    def cancel(self) -> None:
+        """Gives the call up."""
+        self._watchdog.end()
+        self._call.cancel()
+
+
+def open_stream(
+    channel: Channel, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata
+) -> ResponseStream[ResponseT]:
+    """Calls a method that streams its responses."""
+    method: grpc.UnaryStreamMultiCallable[Request, ResponseT] = channel.unary_stream(
+        kind.path, request_serializer=serialize, response_deserializer=kind.response.FromString
+    )
+    return ResponseStream(method(request, metadata=metadata))
