@@ -4,10 +4,12 @@ from gapless_server.core.kernel import Kind
 from gapless_server.core.kinds import (
     channels,
     config,
+    ledgers,
     lists,
     memberships,
     messages,
     notification_settings,
+    pools,
     push_subscriptions,
     reactions,
     read_markers,
@@ -24,6 +26,8 @@ KINDS: tuple[Kind, ...] = (
     read_markers.KIND,
     notification_settings.KIND,
     push_subscriptions.KIND,
+    pools.KIND,
+    ledgers.KIND,
     config.KIND,
     lists.KIND,
 )

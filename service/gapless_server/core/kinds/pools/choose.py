@@ -1,0 +1,134 @@
+"""Chooses numbers for a reservation out of what is free. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from gapless.v1 import errors_pb2
+from gapless_server.core.kinds.pools.asks import CONTIGUOUS, OFFSETS, Ask
+from gapless_server.core.kinds.pools.free import Free, is_free
+from gapless_server.core.kinds.pools.ranges import Run, Runs, numbers_in, runs_of
+from gapless_server.core.kinds.pools.tables import PoolRow, describe_number, pool_counts
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import State
+
+# How many numbers the search for a base looks at. In a fragmented pool it could otherwise take
+# the number of offsets times the number of fragments; this bounds it to some 50 ms.
+BASE_PROBES_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The numbers for a reservation, and the base that their offsets count from (-1: none)."""
+
+    runs: Runs
+    base: int = -1
+
+
+def choose(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> Choice:
+    """Returns the numbers to give.
+
+    Raises Refused: POOL_EXHAUSTED, POOL_FRAGMENTED or NUMBER_NOT_AVAILABLE.
+    """
+    if ask.preferred >= 0 and is_free(free, ask.preferred):
+        return Choice((Run(ask.preferred, ask.preferred),))
+    if ask.only_preferred:
+        raise _not_available(state, pool_id, pool, ask.preferred)
+    if ask.base >= 0:
+        runs = _numbers_at(ask.base, ask.offsets)
+        for number in numbers_in(runs):
+            if not is_free(free, number):
+                raise _not_available(state, pool_id, pool, number)
+        return Choice(runs, ask.base)
+    if free.count() < ask.count:
+        raise _exhausted(state, pool_id, pool, free, ask)
+    if ask.shape == OFFSETS:
+        base = smallest_base(free, ask.offsets)
+        choice = None if base is None else Choice(_numbers_at(base, ask.offsets), base)
+    elif ask.shape == CONTIGUOUS:
+        choice = _choose_contiguous(pool, free, ask.count)
+    else:
+        choice = Choice(_choose_any(free, ask.count))
+    if choice is None:
+        raise _fragmented(pool_id, pool, free, ask)
+    return choice
+
+
+def _choose_any(free: Free, count: int) -> Runs:
+    """Returns the preferred numbers that are free, then the smallest ones; there are enough."""
+    chosen: set[int] = set()
+    smallest = (number for run in free.runs() for number in range(run.first, run.last + 1))
+    for number in chain(free.preferred(), smallest):
+        chosen.add(number)
+        if len(chosen) == count:
+            break
+    return runs_of(sorted(chosen))
+
+
+def _choose_contiguous(pool: PoolRow, free: Free, count: int) -> Choice | None:
+    """Returns numbers that follow each other; in a gap-free pool the very next ones."""
+    run = next(free.runs()) if pool.gap_free else free.tightest(count)
+    if run is None or run.length < count:
+        return None
+    return Choice((Run(run.first, run.first + count - 1),))
+
+
+def smallest_base(free: Free, offsets: Sequence[int]) -> int | None:
+    """Returns the smallest base for which base + offset is free for every offset.
+
+    None if there is none, or if it is not found within `BASE_PROBES_MAX` looks. Offsets are in
+    order and all different.
+    """
+    base = fitting = index = 0
+    for _ in range(BASE_PROBES_MAX):
+        offset = offsets[index]
+        run = free.run_from(base + offset)
+        if run is None:
+            return None
+        # No base below the one that fits this offset next can fit all of them.
+        fitting = fitting + 1 if run.first == base + offset else 1
+        base = run.first - offset
+        if fitting == len(offsets):
+            return base
+        index = (index + 1) % len(offsets)
+    return None
+
+
+def _numbers_at(base: int, offsets: Sequence[int]) -> Runs:
+    return runs_of(base + offset for offset in offsets)
+
+
+def _not_available(state: State, pool_id: str, pool: PoolRow, number: int) -> Refused:
+    return Refused(
+        errors_pb2.ERROR_REASON_NUMBER_NOT_AVAILABLE,
+        pool_id=pool_id,
+        number=number,
+        description=describe_number(state, pool_id, pool, number),
+    )
+
+
+def _exhausted(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> Refused:
+    counts = pool_counts(state, pool_id)
+    return Refused(
+        errors_pb2.ERROR_REASON_POOL_EXHAUSTED,
+        pool_id=pool_id,
+        size=pool.size,
+        held=counts.held - counts.outside,
+        void=counts.void,
+        free=free.count(),
+        count=ask.count,
+    )
+
+
+def _fragmented(pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> Refused:
+    return Refused(
+        errors_pb2.ERROR_REASON_POOL_FRAGMENTED,
+        pool_id=pool_id,
+        count=ask.count,
+        shape=ask.describe(),
+        free=free.count(),
+        size=pool.size,
+        longest_run=free.longest(),
+    )

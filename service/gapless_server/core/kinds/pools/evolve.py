@@ -1,0 +1,161 @@
+"""Changes the tables of pools by what happened."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gapless.v1 import pool_reservations_pb2 as pb
+from gapless.v1 import pools_pb2
+from gapless_server.core.kinds.pools.ranges import (
+    Runs,
+    all_within,
+    runs_from,
+    runs_of,
+    size,
+    subtract,
+)
+from gapless_server.core.kinds.pools.tables import (
+    ALL,
+    HeldRow,
+    Holder,
+    PoolCounts,
+    PoolRow,
+    PoolTables,
+    ReservationRow,
+    VoidRow,
+    give_to_free,
+    held_runs,
+    pool_counts,
+    pool_row,
+    pool_tables,
+    rebuild_free,
+    require_pool,
+    require_row,
+    take_from_free,
+)
+from gapless_server.core.state import Moment, State
+from gapless_server.core.times import from_timestamp
+
+
+def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> None:
+    """A pool begins with nothing held."""
+    tables = pool_tables(state)
+    pool = pool_row(
+        runs_from(event.ranges),
+        runs_from(event.exclusions),
+        tuple(event.preferred_numbers),
+        gap_free=event.gap_free,
+        create_time_us=moment.time_us,
+        update_time_us=moment.time_us,
+    )
+    tables.pools.put(ALL, event.pool_id, pool)
+    tables.counts.put(event.pool_id, PoolCounts())
+    rebuild_free(tables, event.pool_id, pool)
+
+
+def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> None:
+    """What is held stays held, inside the new range or not."""
+    tables = pool_tables(state)
+    old = require_pool(state, event.pool_id)
+    pool = pool_row(
+        runs_from(event.ranges),
+        runs_from(event.exclusions),
+        tuple(event.preferred_numbers),
+        gap_free=old.gap_free,
+        create_time_us=old.create_time_us,
+        update_time_us=moment.time_us,
+    )
+    outside = size(subtract(held_runs(tables, event.pool_id), pool.allowed))
+    counts = msgspec.structs.replace(pool_counts(state, event.pool_id), outside=outside)
+    tables.pools.put(ALL, event.pool_id, pool)
+    tables.counts.put(event.pool_id, counts)
+    rebuild_free(tables, event.pool_id, pool)
+
+
+def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) -> None:
+    """The numbers are no longer free; a gap-free pool has moved on to the last of them."""
+    tables, pool = pool_tables(state), require_pool(state, event.pool_id)
+    holder = (event.owner_id, event.key)
+    row = ReservationRow(
+        runs=runs_of(event.numbers),
+        shape=event.shape,
+        base=event.base if event.HasField("base") else -1,
+        position=moment.position,
+        create_time_us=moment.time_us,
+        expire_time_us=from_timestamp(event.expire_time),
+    )
+    tables.reservations.put(event.pool_id, holder, row)
+    if row.expire_time_us:
+        tables.expiries.put(event.pool_id, (row.expire_time_us, *holder), True)
+    for run in row.runs:
+        tables.held.put(event.pool_id, run.first, HeldRow(run.last, holder))
+        if not pool.gap_free:
+            take_from_free(tables, event.pool_id, pool, run)
+    counts = pool_counts(state, event.pool_id)
+    counts = msgspec.structs.replace(
+        counts,
+        held=counts.held + len(event.numbers),
+        reservations=counts.reservations + 1,
+        last_number=row.runs[-1].last if pool.gap_free else -1,
+    )
+    tables.counts.put(event.pool_id, counts)
+
+
+def reservation_confirmed(state: State, event: pb.ReservationConfirmed, _moment: Moment) -> None:
+    """The time to live is gone."""
+    _set_expiry(pool_tables(state), event.pool_id, (event.owner_id, event.key), 0)
+
+
+def reservation_renewed(state: State, event: pb.ReservationRenewed, _moment: Moment) -> None:
+    """The time to live ends later."""
+    expire_time_us = from_timestamp(event.expire_time)
+    _set_expiry(pool_tables(state), event.pool_id, (event.owner_id, event.key), expire_time_us)
+
+
+def _set_expiry(tables: PoolTables, pool_id: str, holder: Holder, expire_time_us: int) -> None:
+    row = require_row(tables, pool_id, holder)
+    if row.expire_time_us:
+        tables.expiries.delete(pool_id, (row.expire_time_us, *holder))
+    if expire_time_us:
+        tables.expiries.put(pool_id, (expire_time_us, *holder), True)
+    row = msgspec.structs.replace(row, expire_time_us=expire_time_us)
+    tables.reservations.put(pool_id, holder, row)
+
+
+def reservations_released(state: State, event: pb.ReservationsReleased, moment: Moment) -> None:
+    """The numbers are free again as far as the range still has them; void if gap-free."""
+    tables, pool = pool_tables(state), require_pool(state, event.pool_id)
+    for ended in event.reservations:
+        holder = (ended.owner_id, ended.key)
+        row = require_row(tables, event.pool_id, holder)
+        _forget(tables, event.pool_id, holder, row)
+        if pool.gap_free:
+            void = VoidRow(holder, row.create_time_us, moment.time_us, ended.cause)
+            for number in ended.numbers:
+                tables.voids.put(event.pool_id, number, void)
+        else:
+            for run in row.runs:
+                give_to_free(tables, event.pool_id, pool, run)
+        counts = _without(pool_counts(state, event.pool_id), pool, row.runs)
+        tables.counts.put(event.pool_id, counts)
+
+
+def _forget(tables: PoolTables, pool_id: str, holder: Holder, row: ReservationRow) -> None:
+    tables.reservations.delete(pool_id, holder)
+    if row.expire_time_us:
+        tables.expiries.delete(pool_id, (row.expire_time_us, *holder))
+    for run in row.runs:
+        tables.held.delete(pool_id, run.first)
+
+
+def _without(counts: PoolCounts, pool: PoolRow, runs: Runs) -> PoolCounts:
+    """Returns the counts once a reservation has ended."""
+    numbers = size(runs)
+    outside = numbers - size(all_within(runs, pool.allowed))
+    return msgspec.structs.replace(
+        counts,
+        held=counts.held - numbers,
+        outside=counts.outside - outside,
+        reservations=counts.reservations - 1,
+        void=counts.void + numbers if pool.gap_free else 0,
+    )

@@ -1,0 +1,145 @@
+"""Answers reads of pools, their reservations and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gapless.v1 import pool_reservations_pb2 as pb
+from gapless.v1 import pools_pb2
+from gapless_server.core.kinds.pools.release import Ending, spares_not
+from gapless_server.core.kinds.pools.resources import (
+    pool_resource,
+    require_reservation,
+    reservation_resource,
+)
+from gapless_server.core.kinds.pools.tables import (
+    ALL,
+    Holder,
+    ReservationRow,
+    VoidRow,
+    holder_of,
+    number_status,
+    pool_counts,
+    pool_tables,
+    require_pool,
+    require_row,
+    reservations_of,
+)
+from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.state import State
+from gapless_server.core.times import to_timestamp
+
+
+def get_pool(
+    state: State, request: pools_pb2.GetPoolRequest, _limits: PageLimits
+) -> pools_pb2.GetPoolResponse:
+    """Answers GetPool."""
+    pool = require_pool(state, request.pool_id)
+    counts = pool_counts(state, request.pool_id)
+    return pools_pb2.GetPoolResponse(pool=pool_resource(request.pool_id, pool, counts))
+
+
+def list_pools(
+    state: State, request: pools_pb2.ListPoolsRequest, limits: PageLimits
+) -> pools_pb2.ListPoolsResponse:
+    """Answers ListPools."""
+    rows = pool_tables(state).pools.scan(ALL, after=read_token(request, str))
+    pools, token = fill_page(
+        request,
+        limits,
+        rows,
+        lambda pool_id, pool: pool_resource(pool_id, pool, pool_counts(state, pool_id)),
+    )
+    return pools_pb2.ListPoolsResponse(pools=pools, next_page_token=token)
+
+
+def get_reservation(
+    state: State, request: pb.GetReservationRequest, _limits: PageLimits, time_us: int
+) -> pb.GetReservationResponse:
+    """Answers GetReservation."""
+    pool = require_pool(state, request.pool_id)
+    holder = (request.owner_id, request.key)
+    row = require_reservation(state, request.pool_id, holder)
+    reservation = reservation_resource(request.pool_id, pool, holder, row, time_us)
+    return pb.GetReservationResponse(reservation=reservation)
+
+
+def get_number(
+    state: State, request: pb.GetNumberRequest, _limits: PageLimits, time_us: int
+) -> pb.GetNumberResponse:
+    """Answers GetNumber."""
+    pool_id = request.pool_id
+    pool = require_pool(state, pool_id)
+    status = number_status(state, pool_id, pool, request.number)
+    holder = holder_of(pool_tables(state), pool_id, request.number)
+    if holder is None:
+        return pb.GetNumberResponse(status=status)
+    row = require_row(pool_tables(state), pool_id, holder)
+    reservation = reservation_resource(pool_id, pool, holder, row, time_us)
+    return pb.GetNumberResponse(status=status, reservation=reservation)
+
+
+def list_reservations(
+    state: State, request: pb.ListReservationsRequest, limits: PageLimits, time_us: int
+) -> pb.ListReservationsResponse:
+    """Answers ListReservations."""
+    pool_id = request.pool_id
+    pool = require_pool(state, pool_id)
+    after = read_token(request, tuple[str, str])
+    tables = pool_tables(state)
+    if request.owner_id:
+        rows = reservations_of(tables, pool_id, request.owner_id, after[1] if after else "")
+    else:
+        rows = tables.reservations.scan(pool_id, after=after)
+
+    def build(holder: Holder, row: ReservationRow) -> pb.Reservation:
+        return reservation_resource(pool_id, pool, holder, row, time_us)
+
+    reservations, token = fill_page(request, limits, rows, build)
+    return pb.ListReservationsResponse(reservations=reservations, next_page_token=token)
+
+
+def list_void_numbers(
+    state: State, request: pb.ListVoidNumbersRequest, limits: PageLimits
+) -> pb.ListVoidNumbersResponse:
+    """Answers ListVoidNumbers."""
+    require_pool(state, request.pool_id)
+    rows = pool_tables(state).voids.scan(request.pool_id, after=read_token(request, int))
+    void_numbers, token = fill_page(request, limits, rows, _void_number)
+    return pb.ListVoidNumbersResponse(void_numbers=void_numbers, next_page_token=token)
+
+
+def _void_number(number: int, row: VoidRow) -> pb.VoidNumber:
+    return pb.VoidNumber(
+        number=number,
+        owner_id=row.holder[0],
+        key=row.holder[1],
+        create_time=to_timestamp(row.create_time_us),
+        void_time=to_timestamp(row.void_time_us),
+        cause=row.cause,  # type: ignore[arg-type]  # the row has the number of the enum value
+    )
+
+
+def preview_clean_up(
+    state: State, request: pools_pb2.PreviewCleanUpRequest, limits: PageLimits, time_us: int
+) -> pools_pb2.PreviewCleanUpResponse:
+    """Answers PreviewCleanUp."""
+    require_pool(state, request.pool_id)
+    rows = _dead_after(state, request, read_token(request, tuple[str, str]), time_us)
+    reservations, token = fill_page(request, limits, rows, lambda _, ending: ending.message())
+    return pools_pb2.PreviewCleanUpResponse(reservations=reservations, next_page_token=token)
+
+
+def _dead_after(
+    state: State,
+    request: pools_pb2.PreviewCleanUpRequest,
+    after: Holder | None,
+    time_us: int,
+) -> Iterator[tuple[Holder, Ending]]:
+    """Yields what a clean-up would end, in the order of owner and key, after one of them."""
+    gone = frozenset(request.gone_owner_ids)
+    for holder, row in pool_tables(state).reservations.scan(request.pool_id, after=after):
+        if row.expired(time_us):
+            yield holder, Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
+        elif holder[0] in gone and spares_not(request, row):
+            yield holder, Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)

@@ -1,0 +1,130 @@
+"""Arithmetic of runs of numbers: never one number after the other, so that 2^63 cost as 10 do."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from gapless.v1.pools_pb2 import NumberRange
+
+# The largest int64: what a number can be at most on the wire and in the log.
+NUMBER_MAX = 2**63 - 1
+
+
+class Run(NamedTuple):
+    """The numbers from `first` to `last`, both included; never empty."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """How many numbers it has."""
+        return self.last - self.first + 1
+
+
+# Runs in order, without a number in common. Joined: also without neighbours that touch.
+Runs = tuple[Run, ...]
+
+
+def overlap(runs: Sequence[Run]) -> tuple[int, int] | None:
+    """Returns the indices of two runs that have a number in common, the smaller first, or None."""
+    order = sorted(range(len(runs)), key=lambda index: runs[index])
+    for left, right in pairwise(order):
+        if runs[right].first <= runs[left].last:
+            return min(left, right), max(left, right)
+    return None
+
+
+def joined(runs: Iterable[Run]) -> Runs:
+    """Returns runs that do not overlap in order, with those that touch made one."""
+    result: list[Run] = []
+    for run in sorted(runs):
+        if result and result[-1].last + 1 == run.first:
+            result[-1] = Run(result[-1].first, run.last)
+        else:
+            result.append(run)
+    return tuple(result)
+
+
+def size(runs: Iterable[Run]) -> int:
+    """Returns how many numbers runs have together."""
+    return sum(run.length for run in runs)
+
+
+def subtract(runs: Iterable[Run], holes: Sequence[Run]) -> Runs:
+    """Returns what is left of runs without the holes; both in order, each without overlap."""
+    result: list[Run] = []
+    index = 0
+    for run in runs:
+        first = run.first
+        while index < len(holes) and holes[index].last < first:
+            index += 1
+        ahead = index
+        while ahead < len(holes) and holes[ahead].first <= run.last:
+            if holes[ahead].first > first:
+                result.append(Run(first, holes[ahead].first - 1))
+            first = holes[ahead].last + 1
+            ahead += 1
+        if first <= run.last:
+            result.append(Run(first, run.last))
+    return tuple(result)
+
+
+def within(run: Run, runs: Sequence[Run]) -> Runs:
+    """Returns the parts of one run that lie in others, which are in order."""
+    start = bisect_left(runs, run.first, key=_last)
+    stop = bisect_right(runs, run.last, key=_first)
+    return tuple(
+        Run(max(run.first, other.first), min(run.last, other.last)) for other in runs[start:stop]
+    )
+
+
+def all_within(parts: Iterable[Run], runs: Sequence[Run]) -> Runs:
+    """Returns the parts of runs that lie in others, which are in order."""
+    return tuple(piece for part in parts for piece in within(part, runs))
+
+
+def holds(runs: Sequence[Run], number: int) -> bool:
+    """Says whether a number lies in one of the runs, which are in order."""
+    index = bisect_right(runs, number, key=_first)
+    return index > 0 and number <= runs[index - 1].last
+
+
+def from_number(runs: Sequence[Run], number: int) -> Iterator[Run]:
+    """Yields what runs, which are in order, have from a number on."""
+    index = bisect_left(runs, number, key=_last)
+    if index < len(runs):
+        yield Run(max(number, runs[index].first), runs[index].last)
+        yield from runs[index + 1 :]
+
+
+def runs_from(ranges: Iterable[NumberRange]) -> Runs:
+    """Returns ranges of the wire, as they come; each must not be empty."""
+    return tuple(Run(one.first, one.last) for one in ranges)
+
+
+def numbers_in(runs: Iterable[Run]) -> list[int]:
+    """Returns every number of runs: only for what somebody holds, which is small."""
+    return [number for run in runs for number in range(run.first, run.last + 1)]
+
+
+def runs_of(numbers: Iterable[int]) -> Runs:
+    """Returns the joined runs of numbers that are in order and all different."""
+    result: list[Run] = []
+    for number in numbers:
+        if result and result[-1].last + 1 == number:
+            result[-1] = Run(result[-1].first, number)
+        else:
+            result.append(Run(number, number))
+    return tuple(result)
+
+
+def _first(run: Run) -> int:
+    return run.first
+
+
+def _last(run: Run) -> int:
+    return run.last

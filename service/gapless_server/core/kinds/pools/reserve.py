@@ -1,0 +1,144 @@
+"""Reserves numbers: decides which ones, and what has to be swept for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gapless.v1 import errors_pb2
+from gapless.v1 import pool_reservations_pb2 as pb
+from gapless_server.core.kernel import Context, Decision
+from gapless_server.core.kinds.pools.asks import Ask, ask_for_group, ask_for_number, describe_row
+from gapless_server.core.kinds.pools.choose import Choice, choose
+from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
+from gapless_server.core.kinds.pools.ranges import all_within, from_number, joined, numbers_in
+from gapless_server.core.kinds.pools.release import Ending, due_endings, released_event
+from gapless_server.core.kinds.pools.tables import (
+    PoolRow,
+    ReservationRow,
+    free_count,
+    pool_counts,
+    pool_tables,
+    require_pool,
+)
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import State
+from gapless_server.core.times import MICROSECONDS, optional_timestamp
+
+Command = pb.ReserveNumberRequest | pb.ReserveGroupRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What reserving led to."""
+
+    choice: Choice
+    expire_time_us: int
+    already_held: bool
+    events: tuple[pb.ReservationsReleased | pb.NumbersReserved, ...] = ()
+
+
+def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Decision:
+    """Decides ReserveNumber."""
+    pool = require_pool(state, command.pool_id)
+    outcome = _reserve(state, command, context, pool, ask_for_number(command, pool))
+    response = pb.ReserveNumberResponse(
+        number=outcome.choice.runs[0].first,
+        already_held=outcome.already_held,
+        expire_time=optional_timestamp(outcome.expire_time_us),
+    )
+    return Decision(outcome.events, response)
+
+
+def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Context) -> Decision:
+    """Decides ReserveGroup."""
+    pool = require_pool(state, command.pool_id)
+    outcome = _reserve(state, command, context, pool, ask_for_group(command, pool))
+    base = outcome.choice.base
+    response = pb.ReserveGroupResponse(
+        numbers=numbers_in(outcome.choice.runs),
+        already_held=outcome.already_held,
+        base=None if base < 0 else base,
+        expire_time=optional_timestamp(outcome.expire_time_us),
+    )
+    return Decision(outcome.events, response)
+
+
+def _reserve(state: State, command: Command, context: Context, pool: PoolRow, ask: Ask) -> Outcome:
+    now_us = context.moment.time_us
+    holder = (command.owner_id, command.key)
+    row = pool_tables(state).reservations.get(command.pool_id, holder)
+    if row is not None and not row.expired(now_us):
+        if not ask.matches(row):
+            raise _differs(command, row, ask)
+        return Outcome(Choice(row.runs, row.base), row.expire_time_us, already_held=True)
+    own = [] if row is None else [Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)]
+    if row is not None and _fits_again(pool, ask, row):
+        endings, choice = own, Choice(row.runs, row.base)
+    else:
+        endings, choice = _choose_swept(state, command.pool_id, pool, ask, own, now_us)
+    ttl_seconds = command.ttl_seconds if command.HasField("ttl_seconds") else 0
+    expire_time_us = now_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
+    reserved = pb.NumbersReserved(
+        pool_id=command.pool_id,
+        owner_id=command.owner_id,
+        key=command.key,
+        numbers=numbers_in(choice.runs),
+        shape=ask.shape,
+        base=None if choice.base < 0 else choice.base,
+        expire_time=optional_timestamp(expire_time_us),
+    )
+    events = (released_event(command.pool_id, endings), reserved) if endings else (reserved,)
+    return Outcome(choice, expire_time_us, already_held=False, events=events)
+
+
+def _fits_again(pool: PoolRow, ask: Ask, row: ReservationRow) -> bool:
+    """Says whether an expired reservation's numbers can be given to its owner again."""
+    return (
+        not pool.gap_free
+        and ask.matches(row)
+        and ask.preferred in (-1, row.runs[0].first)
+        and all_within(row.runs, pool.allowed) == row.runs
+    )
+
+
+def _choose_swept(
+    state: State, pool_id: str, pool: PoolRow, ask: Ask, own: list[Ending], now_us: int
+) -> tuple[list[Ending], Choice]:
+    """Returns what to sweep, which is `own` if that is enough, and the numbers to give then.
+
+    Raises Refused, with the counts after a sweep, if nothing of that helps.
+    """
+    try:
+        return own, choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
+    except Refused:
+        own_holders = {ending.holder for ending in own}
+        due = due_endings(state, pool_id, now_us)
+        others = [ending for ending in due if ending.holder not in own_holders]
+        # The numbers of a gap-free pool become void, so that a sweep gives it none.
+        if pool.gap_free or not others:
+            raise
+    swept = own + others
+    return swept, choose(state, pool_id, pool, _free(state, pool_id, pool, swept), ask)
+
+
+def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> Free:
+    """Returns what is free, or would be once something is released."""
+    counts = pool_counts(state, pool_id)
+    if pool.gap_free:
+        return ListedFree(tuple(from_number(pool.allowed, counts.last_number + 1)), ())
+    table_free = TableFree(pool_tables(state), pool_id, free_count(pool, counts))
+    if not released:
+        return table_free
+    back = (run for ending in released for run in all_within(ending.row.runs, pool.allowed))
+    return ListedFree(joined([*table_free.runs(), *back]), pool.preferred)
+
+
+def _differs(command: Command, row: ReservationRow, ask: Ask) -> Refused:
+    return Refused(
+        errors_pb2.ERROR_REASON_RESERVATION_DIFFERS,
+        pool_id=command.pool_id,
+        owner_id=command.owner_id,
+        key=command.key,
+        found=describe_row(row),
+        expected=ask.describe(),
+    )

@@ -1,0 +1,296 @@
+"""The rows and tables of pools, and the upkeep of which numbers are free."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from gapless.v1 import errors_pb2
+from gapless.v1 import pool_reservations_pb2 as pb
+from gapless_server.core.kinds.pools.ranges import (
+    Run,
+    Runs,
+    from_number,
+    holds,
+    numbers_in,
+    size,
+    subtract,
+    within,
+)
+from gapless_server.core.refusals import Refused
+from gapless_server.core.state import PartitionedTable, State, Table, UndoLog
+
+# All pools of a namespace are one partition, so that they can be listed in order.
+ALL = ""
+
+# A reservation's name within its pool: owner and key.
+Holder = tuple[str, str]
+
+
+class PoolRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A pool's settings and what follows from them; changes only with UpdatePool."""
+
+    ranges: Runs
+    exclusions: Runs
+    preferred: tuple[int, ...]
+    gap_free: bool
+    allowed: Runs  # the ranges without the exclusions, joined
+    size: int  # of `allowed`
+    preferred_ranks: tuple[tuple[int, int], ...]  # (number, index in `preferred`), in order
+    create_time_us: int
+    update_time_us: int
+
+
+class PoolCounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What changes in a pool with every reservation."""
+
+    held: int = 0  # numbers
+    outside: int = 0  # held numbers that are not in `allowed`
+    reservations: int = 0
+    void: int = 0
+    last_number: int = -1  # of a gap-free pool; -1 before the first
+
+
+class ReservationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one owner holds under one key."""
+
+    runs: Runs  # joined
+    shape: int  # a pool_reservations_pb2.ReservationShape
+    base: int  # -1 where the shape has none
+    position: int
+    create_time_us: int
+    expire_time_us: int  # 0: never
+
+    def expired(self, time_us: int) -> bool:
+        """Says whether the time to live is over."""
+        return 0 < self.expire_time_us <= time_us
+
+
+class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A run of held numbers of one reservation; its first number is the key."""
+
+    last: int
+    holder: Holder
+
+
+class VoidRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A number of a gap-free pool that was given and released."""
+
+    holder: Holder
+    create_time_us: int
+    void_time_us: int
+    cause: int  # a pool_reservations_pb2.ReleaseCause
+
+
+class PoolTables:
+    """Pools by id; everything else by pool. Numbers are always kept as runs.
+
+    1. `held` has exactly the runs of `reservations`.
+    2. `free` has exactly `allowed` without `held`, joined, as last number by first number; it is
+       empty for gap-free pools, whose free numbers all lie above the last one given.
+    3. `free_lengths` has (length, first) of each run of `free`.
+    4. `free_preferred` has the free ones of a pool's preferred numbers, by their rank.
+    5. `expiries` has (expire time, owner, key) of each reservation with a time to live.
+    """
+
+    def __init__(self, undo: UndoLog) -> None:
+        self.pools: PartitionedTable[str, str, PoolRow] = PartitionedTable(undo)
+        self.counts: Table[str, PoolCounts] = Table(undo)
+        self.reservations: PartitionedTable[str, Holder, ReservationRow] = PartitionedTable(undo)
+        self.held: PartitionedTable[str, int, HeldRow] = PartitionedTable(undo)
+        self.free: PartitionedTable[str, int, int] = PartitionedTable(undo)
+        self.free_lengths: PartitionedTable[str, tuple[int, int], bool] = PartitionedTable(undo)
+        self.free_preferred: PartitionedTable[str, int, int] = PartitionedTable(undo)
+        self.expiries: PartitionedTable[str, tuple[int, str, str], bool] = PartitionedTable(undo)
+        self.voids: PartitionedTable[str, int, VoidRow] = PartitionedTable(undo)
+
+
+def pool_tables(state: State) -> PoolTables:
+    """Returns the tables of pools."""
+    return state.of(PoolTables)
+
+
+def require_pool(state: State, pool_id: str) -> PoolRow:
+    """Returns the row of a pool. Raises Refused, reason POOL_NOT_FOUND."""
+    row = state.of(PoolTables).pools.get(ALL, pool_id)
+    if row is None:
+        raise Refused(errors_pb2.ERROR_REASON_POOL_NOT_FOUND, pool_id=pool_id)
+    return row
+
+
+def pool_counts(state: State, pool_id: str) -> PoolCounts:
+    """Returns what an existing pool holds."""
+    counts = state.of(PoolTables).counts.get(pool_id)
+    assert counts is not None  # evolved together with the pool
+    return counts
+
+
+def pool_row(
+    ranges: Runs,
+    exclusions: Runs,
+    preferred: tuple[int, ...],
+    *,
+    gap_free: bool,
+    create_time_us: int,
+    update_time_us: int,
+) -> PoolRow:
+    """Returns the row of a pool with these settings; runs joined."""
+    allowed = subtract(ranges, exclusions)
+    return PoolRow(
+        ranges=ranges,
+        exclusions=exclusions,
+        preferred=preferred,
+        gap_free=gap_free,
+        allowed=allowed,
+        size=size(allowed),
+        preferred_ranks=tuple(sorted((number, rank) for rank, number in enumerate(preferred))),
+        create_time_us=create_time_us,
+        update_time_us=update_time_us,
+    )
+
+
+def free_count(pool: PoolRow, counts: PoolCounts) -> int:
+    """Returns how many numbers a pool can still give."""
+    if pool.gap_free:
+        return size(from_number(pool.allowed, counts.last_number + 1))
+    return pool.size - (counts.held - counts.outside)
+
+
+def held_runs(tables: PoolTables, pool_id: str) -> list[Run]:
+    """Returns what is held in a pool, in order; neighbours may touch."""
+    return [Run(first, row.last) for first, row in tables.held.scan(pool_id)]
+
+
+def holder_of(tables: PoolTables, pool_id: str, number: int) -> Holder | None:
+    """Returns who holds a number, or None."""
+    found = tables.held.floor(pool_id, number)
+    return found[1].holder if found is not None and number <= found[1].last else None
+
+
+def number_status(
+    state: State, pool_id: str, pool: PoolRow, number: int
+) -> pb.NumberStatus.ValueType:
+    """Returns what has become of a number."""
+    tables = pool_tables(state)
+    if holder_of(tables, pool_id, number) is not None:
+        return pb.NUMBER_STATUS_HELD
+    if tables.voids.get(pool_id, number) is not None:
+        return pb.NUMBER_STATUS_VOID
+    if holds(pool.allowed, number):
+        passed = pool.gap_free and number <= pool_counts(state, pool_id).last_number
+        return pb.NUMBER_STATUS_PASSED if passed else pb.NUMBER_STATUS_FREE
+    if holds(pool.exclusions, number):
+        return pb.NUMBER_STATUS_EXCLUDED
+    return pb.NUMBER_STATUS_OUT_OF_RANGE
+
+
+def describe_number(state: State, pool_id: str, pool: PoolRow, number: int) -> str:
+    """Returns what keeps a number from being given, for a text."""
+    holder = holder_of(pool_tables(state), pool_id, number)
+    if holder is not None:
+        return f"owner {holder[0]} holds it under key {holder[1]}"
+    if number_status(state, pool_id, pool, number) == pb.NUMBER_STATUS_EXCLUDED:
+        return "it is excluded"
+    return "it is in none of the pool's ranges"
+
+
+def due_reservations(
+    tables: PoolTables, pool_id: str, time_us: int
+) -> Iterator[tuple[Holder, ReservationRow]]:
+    """Yields the reservations whose time is over, those that expired first, first."""
+    for (expire_time_us, owner_id, key), _ in tables.expiries.scan(pool_id):
+        if expire_time_us > time_us:
+            return
+        yield (owner_id, key), require_row(tables, pool_id, (owner_id, key))
+
+
+def reservations_of(
+    tables: PoolTables, pool_id: str, owner_id: str, after_key: str = ""
+) -> Iterator[tuple[Holder, ReservationRow]]:
+    """Yields what an owner holds, in the order of the keys, after a key."""
+    # No key is empty, so that every key of the owner comes after ("owner", "").
+    for holder, row in tables.reservations.scan(pool_id, after=(owner_id, after_key)):
+        if holder[0] != owner_id:
+            return
+        yield holder, row
+
+
+def require_row(tables: PoolTables, pool_id: str, holder: Holder) -> ReservationRow:
+    """Returns a reservation that is known to be there."""
+    row = tables.reservations.get(pool_id, holder)
+    assert row is not None  # the tables of a pool are evolved together
+    return row
+
+
+def outside_numbers(pool: PoolRow, row: ReservationRow) -> list[int]:
+    """Returns those numbers of a reservation that the pool would not give any more."""
+    return numbers_in(subtract(row.runs, pool.allowed))
+
+
+def preferred_in(pool: PoolRow, run: Run) -> Iterator[tuple[int, int]]:
+    """Yields rank and number of the preferred numbers in a run."""
+    start = bisect_left(pool.preferred_ranks, (run.first, 0))
+    for number, rank in islice(pool.preferred_ranks, start, None):
+        if number > run.last:
+            return
+        yield rank, number
+
+
+def rebuild_free(tables: PoolTables, pool_id: str, pool: PoolRow) -> None:
+    """Works out anew which numbers are free, after the range has changed."""
+    tables.free.drop(pool_id)
+    tables.free_lengths.drop(pool_id)
+    tables.free_preferred.drop(pool_id)
+    if not pool.gap_free:
+        for run in subtract(pool.allowed, held_runs(tables, pool_id)):
+            _put_free(tables, pool_id, run)
+            _put_preferred(tables, pool_id, pool, run)
+
+
+def take_from_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
+    """Takes a run out of the free numbers that hold it."""
+    found = tables.free.floor(pool_id, run.first)
+    assert found is not None  # decided against the same table
+    whole = Run(*found)
+    assert run.last <= whole.last
+    _delete_free(tables, pool_id, whole)
+    if whole.first < run.first:
+        _put_free(tables, pool_id, Run(whole.first, run.first - 1))
+    if run.last < whole.last:
+        _put_free(tables, pool_id, Run(run.last + 1, whole.last))
+    for rank, _ in preferred_in(pool, run):
+        tables.free_preferred.delete(pool_id, rank)
+
+
+def give_to_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
+    """Makes free what the pool may still give of a run, and joins it to what touches it."""
+    for part in within(run, pool.allowed):
+        whole = part
+        below = tables.free.floor(pool_id, part.first)
+        if below is not None and below[1] + 1 == part.first:
+            _delete_free(tables, pool_id, Run(*below))
+            whole = Run(below[0], whole.last)
+        above_last = tables.free.get(pool_id, part.last + 1)
+        if above_last is not None:
+            _delete_free(tables, pool_id, Run(part.last + 1, above_last))
+            whole = Run(whole.first, above_last)
+        _put_free(tables, pool_id, whole)
+        _put_preferred(tables, pool_id, pool, part)
+
+
+def _put_free(tables: PoolTables, pool_id: str, run: Run) -> None:
+    tables.free.put(pool_id, run.first, run.last)
+    tables.free_lengths.put(pool_id, (run.length, run.first), True)
+
+
+def _delete_free(tables: PoolTables, pool_id: str, run: Run) -> None:
+    tables.free.delete(pool_id, run.first)
+    tables.free_lengths.delete(pool_id, (run.length, run.first))
+
+
+def _put_preferred(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
+    for rank, number in preferred_in(pool, run):
+        tables.free_preferred.put(pool_id, rank, number)
