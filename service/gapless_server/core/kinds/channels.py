@@ -9,7 +9,7 @@ from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels_audit import ChannelAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
-from gapless_server.core.state import Moment, PartitionedTable, State, Table, UndoLog
+from gapless_server.core.state import GapError, Moment, PartitionedTable, State, Table, UndoLog
 from gapless_server.core.times import optional_timestamp, to_timestamp
 
 # The largest int64: what a sequence can be at most on the wire and in the log.
@@ -83,8 +83,12 @@ def head_sequence(state: State, channel_id: str) -> int:
 
 
 def advance_head(state: State, channel_id: str, sequence: int) -> None:
-    """Records that a message took the channel's next sequence."""
-    state.of(ChannelTables).heads.put(channel_id, sequence)
+    """Records that a message took the channel's next sequence. Raises GapError if it did not."""
+    heads = state.of(ChannelTables).heads
+    head = heads.get(channel_id)
+    if head is None or sequence != head + 1:
+        raise GapError(f"sequence {sequence} does not follow {head} in channel {channel_id}")
+    heads.put(channel_id, sequence)
 
 
 def _resource(state: State, channel_id: str, row: ChannelRow) -> channels_pb2.Channel:

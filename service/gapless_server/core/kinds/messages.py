@@ -226,9 +226,9 @@ def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> 
         create_time_us=moment.time_us,
         has_body=event.HasField("body"),
     )
-    tables.messages.put(event.channel_id, event.message_id, row)
-    tables.sequences.append(event.channel_id, event.sequence, event.message_id)
     advance_head(state, event.channel_id, event.sequence)
+    tables.sequences.append(event.channel_id, event.sequence, event.message_id)
+    tables.messages.put(event.channel_id, event.message_id, row)
 
 
 def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> None:

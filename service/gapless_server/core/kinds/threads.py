@@ -27,7 +27,14 @@ from gapless_server.core.kinds.messages import (
 from gapless_server.core.kinds.threads_audit import ThreadAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import Moment, PartitionedTable, SequenceTable, State, UndoLog
+from gapless_server.core.state import (
+    GapError,
+    Moment,
+    PartitionedTable,
+    SequenceTable,
+    State,
+    UndoLog,
+)
 
 _EMPTY = ThreadRow(
     head_sequence=0, reply_count=0, participant_count=0, live_sequence=0, live_time_us=0
@@ -79,8 +86,22 @@ def _reply(state: State, command: threads_pb2.PostReplyRequest, context: Context
 
 
 def _posted(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
+    thread = _thread(state, event.channel_id, event.parent_message_id)
+    if event.thread_sequence != thread.head_sequence + 1:
+        raise GapError(
+            f"thread sequence {event.thread_sequence} does not follow {thread.head_sequence}"
+            f" below message {event.parent_message_id} in channel {event.channel_id}"
+        )
+    _keep_reply(state, event, moment)
+    _count_reply(state, event, thread, moment)
+
+
+def _keep_reply(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
     channel_id, parent_id = event.channel_id, event.parent_message_id
-    messages, tables = state.of(MessageTables), state.of(ThreadTables)
+    messages = state.of(MessageTables)
+    if event.sequence:
+        advance_head(state, channel_id, event.sequence)
+        messages.sequences.append(channel_id, event.sequence, event.message_id)
     row = MessageRow(
         sequence=event.sequence,
         sender_id=event.sender_id,
@@ -94,21 +115,25 @@ def _posted(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> Non
         has_body=event.HasField("body"),
     )
     messages.messages.put(channel_id, event.message_id, row)
-    tables.replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
-    if event.sequence:
-        messages.sequences.append(channel_id, event.sequence, event.message_id)
-        advance_head(state, channel_id, event.sequence)
-    written = tables.participants.get((channel_id, parent_id), event.sender_id) or 0
-    tables.participants.put((channel_id, parent_id), event.sender_id, written + 1)
-    thread = _thread(state, channel_id, parent_id)
+    replies = state.of(ThreadTables).replies
+    replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
+
+
+def _count_reply(
+    state: State, event: threads_pb2.ReplyPosted, thread: ThreadRow, moment: Moment
+) -> None:
+    key = (event.channel_id, event.parent_message_id)
+    participants = state.of(ThreadTables).participants
+    written = participants.get(key, event.sender_id) or 0
+    participants.put(key, event.sender_id, written + 1)
     thread = ThreadRow(
         head_sequence=event.thread_sequence,
         reply_count=thread.reply_count + 1,
-        participant_count=tables.participants.count((channel_id, parent_id)),
+        participant_count=participants.count(key),
         live_sequence=event.thread_sequence,
         live_time_us=moment.time_us,
     )
-    messages.threads.put(channel_id, parent_id, thread)
+    state.of(MessageTables).threads.put(*key, thread)
 
 
 def _deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) -> None:
