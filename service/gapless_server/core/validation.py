@@ -7,7 +7,7 @@ rule: a number that the enum does not name is always refused.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -52,21 +52,29 @@ def identifier_fault(value: str) -> str | None:
 
 
 class Validator:
-    """Checks messages against the rules of their fields."""
+    """Checks messages against the rules of their fields.
 
-    def __init__(self) -> None:
+    `must_be_empty` says of fields, by name, why they may hold nothing, whatever their own rules.
+    """
+
+    def __init__(self, must_be_empty: Mapping[str, str] | None = None) -> None:
+        self._must_be_empty = must_be_empty or {}
         self._checks: dict[str, list[FieldCheck]] = {}
         self._checks_by_type: dict[type[Message], list[FieldCheck]] = {}
 
     def check(self, message: Message) -> None:
         """Raises Refused, reason INVALID_FIELD, naming every field that breaks its rule."""
+        faults = self.faults(message)
+        if faults:
+            raise invalid_fields(tuple(faults))
+
+    def faults(self, message: Message) -> list[FieldFault]:
+        """Returns the fault of every field that breaks its rule."""
         checks = self._checks_by_type.get(type(message))
         if checks is None:
             checks = self._compiled(type(message).DESCRIPTOR)
             self._checks_by_type[type(message)] = checks
-        faults = _faults(checks, message)
-        if faults:
-            raise invalid_fields(tuple(faults))
+        return _faults(checks, message)
 
     def _compiled(self, descriptor: Any) -> list[FieldCheck]:
         checks = self._checks.get(descriptor.full_name)
@@ -74,7 +82,9 @@ class Validator:
             # Known before it is filled, so that a message may hold others of its type.
             checks = self._checks[descriptor.full_name] = []
             required_identifiers = [
-                field.name for field in descriptor.fields if _is_required_identifier(field)
+                field.name
+                for field in descriptor.fields
+                if _is_required_identifier(field) and field.name not in self._must_be_empty
             ]
             if required_identifiers:
                 checks.append(_required_identifiers_check(required_identifiers))
@@ -86,6 +96,8 @@ class Validator:
 
     def _compile(self, field: FieldDescriptor) -> FieldCheck | None:
         rules = field_rules(field)
+        if field.name in self._must_be_empty:
+            return _empty_check(field.name, self._must_be_empty[field.name])
         if field.is_repeated:
             if is_map(field):
                 return _map_check(field, rules)
@@ -105,7 +117,7 @@ class Validator:
 
             def required_check(message: Message) -> Sequence[FieldFault]:
                 if message.HasField(name):
-                    return _below(name, _faults(inner, getattr(message, name)))
+                    return below(name, _faults(inner, getattr(message, name)))
                 return (FieldFault(name, "is required"),)
 
             return required_check
@@ -113,7 +125,7 @@ class Validator:
         def check(message: Message) -> Sequence[FieldFault]:
             faults = _faults(inner, getattr(message, name))
             # What an absent message lacks is no fault. Asked last, because it is almost never so.
-            return _below(name, faults) if faults and message.HasField(name) else ()
+            return below(name, faults) if faults and message.HasField(name) else ()
 
         return check if _is_own(field) else None
 
@@ -133,7 +145,7 @@ class Validator:
             faults: list[FieldFault] = []
             for index, item in enumerate(items):
                 if value_fault is None:
-                    faults += _below(f"{name}[{index}]", _faults(inner, item))
+                    faults += below(f"{name}[{index}]", _faults(inner, item))
                 elif fault := value_fault(item):
                     faults.append(FieldFault(f"{name}[{index}]", fault))
             return faults
@@ -141,7 +153,8 @@ class Validator:
         return check
 
     def _inner_checks(self, field: FieldDescriptor) -> list[FieldCheck]:
-        return self._compiled(field.message_type) if _is_own(field) else []
+        checked_here = _is_own(field) and not field_rules(field).checked_apart
+        return self._compiled(field.message_type) if checked_here else []
 
 
 def field_rules(field: FieldDescriptor) -> options_pb2.FieldRules:
@@ -168,12 +181,20 @@ def _faults(checks: Sequence[FieldCheck], message: Message) -> list[FieldFault]:
     return found
 
 
-def _below(path: str, faults: Sequence[FieldFault]) -> list[FieldFault]:
+def below(path: str, faults: Sequence[FieldFault]) -> list[FieldFault]:
+    """Returns faults of a message as those of one that holds it at `path`."""
     return [FieldFault(f"{path}.{fault.field}", fault.description) for fault in faults]
 
 
 def _too_many(path: str, items_max: int, count: int) -> FieldFault:
     return FieldFault(path, f"must have at most {items_max} items, found {count}")
+
+
+def _empty_check(name: str, description: str) -> FieldCheck:
+    def check(message: Message) -> Sequence[FieldFault]:
+        return (FieldFault(name, description),) if getattr(message, name) else ()
+
+    return check
 
 
 def _is_required_identifier(field: FieldDescriptor) -> bool:
