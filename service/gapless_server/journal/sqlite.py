@@ -62,6 +62,15 @@ ORDER BY first_position LIMIT ?
 """
 
 
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory survive a loss of power."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
 class SqliteJournal:
     """The log of one namespace in one SQLite file, which comes into being with its first round."""
 
@@ -111,7 +120,7 @@ class SqliteJournal:
                 (record.first_position, record.last_position, record.chain_hash, record.data),
             )
             await cursor.close()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, JournalError) as error:
             self._failed = True
             raise OutcomeUnknown(f"{self._path}: {error}") from error
         self._head = Head(record.last_position, record.chain_hash)
@@ -123,8 +132,8 @@ class SqliteJournal:
             reader = await self._reading()
             try:
                 rows = await reader.execute_fetchall(_SELECT, (position, READ_ROUNDS))
-            except sqlite3.DatabaseError as error:
-                raise Corrupt(f"{self._path}: {error}") from error
+            except sqlite3.Error as error:
+                raise self._unreadable(error) from error
             last = position - 1
             for first_position, last, chain_hash, data in rows:
                 if last > self._head.position:
@@ -154,12 +163,20 @@ class SqliteJournal:
                 await self._create()
             else:
                 await self._check()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             await self.close()
-            raise Corrupt(f"{self._path}: {error}") from error
+            raise self._unreadable(error) from error
         except JournalError:
             await self.close()
             raise
+
+    def _unreadable(self, error: sqlite3.Error) -> JournalError:
+        """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        ):
+            return Corrupt(f"{self._path}: {error}")
+        return JournalError(f"{self._path}: {error}")
 
     async def _create(self) -> None:
         assert self._writer is not None
@@ -171,11 +188,7 @@ class SqliteJournal:
         )
         await self._writer.execute_fetchall("COMMIT")
         # The names of the new files must survive a loss of power as well as what is in them.
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._path.parent)
 
     async def _check(self) -> None:
         version = await self._value("PRAGMA user_version")
@@ -238,6 +251,8 @@ class SqliteJournalStore:
         self._logs = directory / "namespaces"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(directory.parent)
+        sync_directory(directory)
         self._owner_path = directory / "owner.json"
         self._lock = FileLock(directory / "owner.lock", self._owner_path)
         write_owner(self._owner_path, address)

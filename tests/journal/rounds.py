@@ -1,0 +1,37 @@
+"""Rounds as the writer would make them, of entries in which nothing happened."""
+
+from __future__ import annotations
+
+from gapless.v1.events_pb2 import Entry
+from gapless_server.journal.port import EMPTY_HEAD, Head, Journal, Round, link
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+
+
+def next_round(head: Head, entry_count: int = 1, data: bytes = b"data") -> Round:
+    """Returns a round of so many entries that goes on after a head."""
+    first, last = head.position + 1, head.position + entry_count
+    return Round(first, last, data, link(head.chain_hash, first, last, data))
+
+
+def chain_of(entry_counts: list[int], head: Head = EMPTY_HEAD) -> list[Round]:
+    """Returns rounds that follow one another, with so many entries each."""
+    rounds = []
+    for entry_count in entry_counts:
+        first = head.position + 1
+        entries = [
+            StoredEntry(entry=Entry(position=position))
+            for position in range(first, first + entry_count)
+        ]
+        data = StoredRound(entries=entries).SerializeToString()
+        rounds.append(next_round(head, entry_count, data))
+        head = Head(rounds[-1].last_position, rounds[-1].chain_hash)
+    return rounds
+
+
+async def append_all(journal: Journal, rounds: list[Round]) -> None:
+    for record in rounds:
+        await journal.append(record)
+
+
+async def read_all(journal: Journal, from_position: int = 1) -> list[Round]:
+    return [record async for record in journal.read(from_position)]

@@ -1,0 +1,76 @@
+"""A commit that fails leaves its outcome open, and nothing is committed after it (J5, G8)."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gapless_server.journal.port import EMPTY_HEAD, OutcomeUnknown
+from gapless_server.journal.sqlite import SqliteJournalStore
+from tests.journal.rounds import next_round, read_all
+
+LARGE = b"x" * 4_000_000
+
+
+@contextmanager
+def file_size_limited_to(size_bytes: int) -> Iterator[None]:
+    """Lets every write beyond a size fail, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_j5_after_a_commit_that_failed_no_further_round_is_taken(tmp_path: Path) -> None:
+    store = SqliteJournalStore(tmp_path / "data", "127.0.0.1:4275")
+    journal = await store.open("one")
+    await journal.append(next_round(EMPTY_HEAD))
+    head = journal.head
+
+    with file_size_limited_to(1_000_000), pytest.raises(OutcomeUnknown, match=r"one\.db"):
+        await journal.append(next_round(head, data=LARGE))
+
+    # There is room again, and still nothing is taken: the log may not be what we think it is.
+    with pytest.raises(OutcomeUnknown, match="an earlier commit failed; restart the service"):
+        await journal.append(next_round(head))
+    assert journal.head == head
+    await journal.close()
+    await store.close()
+
+
+async def test_j5_a_first_round_that_cannot_be_written_leaves_its_outcome_open(
+    tmp_path: Path,
+) -> None:
+    store = SqliteJournalStore(tmp_path / "data", "127.0.0.1:4275")
+    journal = await store.open("one")
+
+    with file_size_limited_to(1000), pytest.raises(OutcomeUnknown):
+        await journal.append(next_round(EMPTY_HEAD))
+
+    await journal.close()
+    await store.close()
+
+
+async def test_j1_what_was_acknowledged_before_a_failure_is_there_after_it(
+    tmp_path: Path,
+) -> None:
+    store = SqliteJournalStore(tmp_path / "data", "127.0.0.1:4275")
+    journal = await store.open("one")
+    first = next_round(EMPTY_HEAD)
+    await journal.append(first)
+    with file_size_limited_to(1_000_000), pytest.raises(OutcomeUnknown):
+        await journal.append(next_round(journal.head, data=LARGE))
+    await journal.close()
+
+    opened = await store.open("one")
+
+    assert (await read_all(opened))[0] == first
+    await opened.append(next_round(opened.head))
+    await opened.close()
+    await store.close()
