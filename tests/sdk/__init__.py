@@ -1,0 +1,1 @@
+"""Tests of the SDK: what it decides, and how it behaves against a service that misbehaves."""
