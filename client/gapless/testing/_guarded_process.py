@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
+from typing import Final
+
+_STANDARD_INPUT: Final = 0
 
 
 def _end_with_parent() -> None:
     """Waits for the end of standard input: a pipe whose other end only the parent holds."""
-    while sys.stdin.buffer.read(1):
+    # Not through sys.stdin: the interpreter would end in a fault over the lock of its buffer.
+    while os.read(_STANDARD_INPUT, 1):
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
