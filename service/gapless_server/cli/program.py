@@ -10,9 +10,15 @@ import click
 
 from gapless_server.cli.exits import EXIT_CODES_HELP
 
-# Each is a module of this room with a function of the same name.
+# By name, the module of this room that has it as `command`.
 _COMMANDS: Final = {
     "serve": "serve",
+    "config": "config",
+    "status": "status",
+    "watch": "watch",
+    "import": "import_slack",
+    "verify": "verify",
+    "demo": "demo",
 }
 
 

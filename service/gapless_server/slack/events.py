@@ -98,14 +98,14 @@ def event_files(paths: list[Path]) -> list[Path]:
     return files
 
 
-def read_events(files: list[Path]) -> Iterator[SlackEvent]:
-    """Yields the events of the files in order. Raises BadEvents, naming file and line."""
+def read_lines(files: list[Path]) -> Iterator[list[SlackEvent]]:
+    """Yields what each line of the files says, in order. Raises BadEvents, naming file and line."""
     for path in files:
         try:
             with path.open(encoding="utf-8") as lines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
-                        yield from _parse_located(line, f"{path}, line {number}")
+                        yield _parse_located(line, f"{path}, line {number}")
         except (OSError, UnicodeDecodeError) as error:
             raise BadEvents(f"cannot read {path}: {error}") from error
 

@@ -1,0 +1,84 @@
+"""The options of the commands that talk to a running service, and how their failures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from gapless import DEFAULT_TARGET, AsyncClient, GaplessError
+from gapless.errors import DeadlineExceededError, UnavailableError
+from gapless_server.cli.exits import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The service that a command talks to, and for which namespace."""
+
+    address: str
+    namespace: str
+    timeout_seconds: float
+
+    def client(self) -> AsyncClient:
+        """A new client of it. Raises click.BadParameter if the namespace is not a name."""
+        try:
+            return AsyncClient(self.address, namespace=self.namespace, timeout=self.timeout_seconds)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+
+def service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options, and calls it with `service` instead."""
+
+    @wraps(command)
+    def with_service(address: str, namespace: str, timeout: float, **given: Any) -> None:
+        command(service=Service(address, namespace, timeout), **given)
+
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=10.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait for an answer.",
+        ),
+        click.option(
+            "--namespace",
+            "-n",
+            envvar="GAPLESS_NAMESPACE",
+            default="default",
+            show_default=True,
+            metavar="NAME",
+            help="The namespace to work in.  [GAPLESS_NAMESPACE]",
+        ),
+        click.option(
+            "--address",
+            "-a",
+            envvar="GAPLESS_ADDRESS",
+            default=DEFAULT_TARGET,
+            show_default=True,
+            metavar="HOST:PORT",
+            help="Where the service listens.  [GAPLESS_ADDRESS]",
+        ),
+    ):
+        with_service = option(with_service)
+    return with_service
+
+
+@contextmanager
+def failures_told(address: str) -> Iterator[None]:
+    """Turns what the SDK raises into a sentence and an exit code."""
+    try:
+        yield
+    except (UnavailableError, DeadlineExceededError) as error:
+        raise CommandError(
+            f"no service answers at {address}; start one with `gapless serve`, or say where it"
+            f" is with --address ({error.message})"
+        ) from error
+    except GaplessError as error:
+        raise CommandError(str(error)) from error

@@ -1,0 +1,39 @@
+"""`gapless config`: each setting, its value, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from gapless_server.cli.configuration import Configuration, allowed
+from gapless_server.cli.output import console
+from gapless_server.cli.settings_options import settings_options
+
+
+@click.command("config")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+def command(configuration: Configuration, as_json: bool) -> None:
+    """Show each setting, its value, and where the value came from.
+
+    Takes the same flags, environment variables and file as `gapless serve`, so it tells what
+    `gapless serve` would run with when called in the same way.
+    """
+    if as_json:
+        shown = {
+            found.name: {"value": _plain(found.value), "source": found.source}
+            for found in configuration.values
+        }
+        click.echo(json.dumps(shown, indent=2))
+        return
+    table = Table("setting", "value", "came from", "allowed")
+    for found in configuration.values:
+        table.add_row(found.name, str(_plain(found.value)), found.source, allowed(found.name))
+    console().print(table)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,47 @@
+"""What the commands print with: tables and progress bars for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+# Where there is no terminal to fit into, nothing is folded.
+_WIDTH_WITHOUT_TERMINAL: Final = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Returns a console on standard output, or on standard error."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, highlight=False, emoji=False)
+
+
+def progress(*, quiet: bool = False) -> Progress:
+    """Returns a progress bar on standard error, so that standard output can be piped."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        disable=quiet,
+    )
+
+
+def utc(time_us: int) -> str:
+    """Returns a moment, in microseconds since the Unix epoch, as people and programs read it."""
+    moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
+    return moment.replace(microsecond=time_us % 1_000_000).isoformat(timespec="milliseconds")

@@ -1,0 +1,141 @@
+"""Log files, read without owning them: those of a running service, of a stopped one, or copies.
+
+Never used in the process that owns the file: opening and closing it there would drop the locks
+that SQLite holds on it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+from gapless_server.journal.port import Corrupt, JournalError, Round
+from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION
+
+# One query reads so many rounds: it holds a snapshot no longer, so that a running service can
+# go on checkpointing.
+_READ_ROUNDS: Final = 64
+
+_SELECT: Final = """
+SELECT first_position, last_position, chain_hash, data FROM rounds
+WHERE first_position > ? ORDER BY first_position LIMIT ?
+"""
+
+
+def find_logs(path: Path) -> list[Path]:
+    """Returns the logs at a path: the file itself, or those of a data directory, sorted.
+
+    Raises JournalError if there are none.
+    """
+    if path.is_file():
+        return [path]
+    logs = sorted((path / "namespaces").glob("*.db"))
+    if not logs:
+        raise JournalError(
+            f"{path} holds no log; expected a data directory of the service, or a file of one"
+            " namespace, which ends in .db"
+        )
+    return logs
+
+
+class LogFile:
+    """One log in one SQLite file, open for reading; use it in a `with`."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file. Raises JournalError or Corrupt."""
+        self.path = path
+        self.name = path.stem
+        self._close = ExitStack()
+        try:
+            self._connection = self._open()
+            self._check_format()
+            self.incarnation: str = self._value(
+                "SELECT value FROM meta WHERE name = 'incarnation'", ""
+            )
+            # What is committed later is another recount's.
+            self.last_position: int = self._value(
+                "SELECT last_position FROM rounds ORDER BY first_position DESC LIMIT 1", 0
+            )
+        except sqlite3.DatabaseError as error:
+            self._close.close()
+            raise Corrupt(f"{path} cannot be read: {error}") from error
+        except JournalError:
+            self._close.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close.close()
+
+    def rounds(self) -> Iterator[Round]:
+        """Yields the rounds in the order of their positions. Raises Corrupt."""
+        after = -(2**63)
+        while True:
+            try:
+                rows = self._connection.execute(_SELECT, (after, _READ_ROUNDS)).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise Corrupt(
+                    f"{self.path} cannot be read after position {after}: {error}"
+                ) from error
+            for first, last, chain_hash, data in rows:
+                if first > self.last_position:
+                    return
+                yield Round(first, last, data, chain_hash)
+                after = first
+            if not rows:
+                return
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect("mode=ro")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError:
+            # A log in a place where nothing can be written, not even SQLite's side files.
+            return self._open_immutable()
+        return connection
+
+    def _open_immutable(self) -> sqlite3.Connection:
+        """Opens a file that nobody writes, and sees to it that nobody will meanwhile."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._close.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} belongs to a running service and its directory cannot be written;"
+                " run this as the user of the service"
+            ) from error
+        tail = self.path.with_name(f"{self.path.name}-wal")
+        if tail.exists() and tail.stat().st_size:
+            raise JournalError(
+                f"{self.path} has its newest entries in {tail.name}, and its directory cannot be"
+                " written; copy both files to a place that can be, and verify the copy"
+            )
+        return self._connect("immutable=1")
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        self._close.callback(connection.close)
+        return connection
+
+    def _check_format(self) -> None:
+        if self._value("PRAGMA application_id", 0) != APPLICATION_ID:
+            raise JournalError(f"{self.path} is not a log of gapless")
+        version = self._value("PRAGMA user_version", 0)
+        if version != FORMAT_VERSION:
+            raise JournalError(
+                f"{self.path} has format {version}, this version reads format {FORMAT_VERSION};"
+                " use the version of gapless that wrote it, or a newer one"
+            )
+
+    def _value(self, query: str, default: Any) -> Any:
+        row = self._connection.execute(query).fetchone()
+        return default if row is None else row[0]

@@ -1,0 +1,157 @@
+"""The recount of one log: takes its rounds one after another and says what is wrong with them.
+
+1. Rounds hold the positions 1, 2, 3 and so on, each once (G1).
+2. Every round's hash is that of its bytes and of all rounds before it (G8).
+3. The entries keep what the audits of every kind recount: sequences, request ids, times and the
+   rest (G1, G3, G11).
+4. Every command's entry holds the answer to give when it comes again (G3).
+5. Replayed through the core, the log gives a state with the heads and counts that its events add
+   up to (G10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from gapless_server.core.audit import BREACHES_MAX
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.state import Moment
+from gapless_server.core.times import from_timestamp
+from gapless_server.journal.port import EMPTY_HEAD, Head, Round, link
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.verify.heads import HeadCount
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a recount found."""
+
+    round_count: int
+    entry_count: int
+    event_count: int
+    head: Head
+    """The last position, and the hash that stands there."""
+    head_time_us: int
+    """When it was committed, in microseconds since the Unix epoch; 0 for an empty log."""
+    breaches: tuple[str, ...]
+    """What is wrong and where, a sentence each; none for a good log."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise holds."""
+        return not self.breaches
+
+
+class Recount:
+    """Recounts one log. Goes on after a breach, to find all of them."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._audit = kernel.new_audit()
+        self._heads = HeadCount()
+        self._state = kernel.new_state()
+        # A state on top of a fault says nothing more, so the replay ends with the first one.
+        self._replays = True
+        self._head = EMPTY_HEAD
+        self._head_time_us = 0
+        self._round_count = self._entry_count = self._event_count = 0
+        self._breaches: list[str] = []
+
+    def observe(self, record: Round) -> None:
+        """Takes the next round of the log."""
+        self._check_chain(record)
+        self._head = Head(record.last_position, record.chain_hash)
+        self._round_count += 1
+        try:
+            entries = StoredRound.FromString(record.data).entries
+        except DecodeError as error:
+            self._breach(f"{_named(record)}: the bytes are not those of a round ({error})")
+            self._replays = False
+            return
+        positions = [stored.entry.position for stored in entries]
+        if positions != list(range(record.first_position, record.last_position + 1)):
+            self._breach(f"{_named(record)}: the round holds other positions, {_listed(positions)}")
+            self._replays = False
+        for stored in entries:
+            self._observe_entry(stored)
+
+    def state_digest(self) -> bytes:
+        """Returns a hash of the state that the log gives: equal for equal logs, on any machine.
+
+        Takes time and memory in proportion to the state.
+        """
+        return self._state.digest()
+
+    def finish(self) -> Result:
+        """Returns what was found, after the last round."""
+        breaches = self._breaches + self._audit.breaches()
+        if self._replays:
+            breaches += self._heads.differences(self._kernel, self._state)
+        return Result(
+            self._round_count,
+            self._entry_count,
+            self._event_count,
+            self._head,
+            self._head_time_us,
+            tuple(breaches),
+        )
+
+    def _check_chain(self, record: Round) -> None:
+        before = self._head.position
+        if record.first_position != before + 1 or record.last_position < record.first_position:
+            self._replays = False
+            if record.first_position > before + 1:
+                missing = _positions(before + 1, record.first_position - 1)
+                self._breach(f"{missing} missing: the next round is {_named(record)}")
+            else:
+                self._breach(f"{_named(record)}: the round before ends at position {before}")
+            return
+        expected = link(
+            self._head.chain_hash, record.first_position, record.last_position, record.data
+        )
+        if record.chain_hash != expected:
+            self._breach(
+                f"{_named(record)}: the hash is not that of these bytes after position {before};"
+                " they were changed, or what stands before them was"
+            )
+
+    def _observe_entry(self, stored: StoredEntry) -> None:
+        entry = stored.entry
+        self._entry_count += 1
+        self._event_count += len(entry.events)
+        self._head_time_us = from_timestamp(entry.commit_time)
+        self._audit.observe(entry, stored.caller)
+        if entry.request_id and stored.answer.WhichOneof("result") is None:
+            self._breach(f"position {entry.position}: a command without the answer that it got")
+        if not self._replays:
+            return
+        moment = Moment(entry.position, self._head_time_us)
+        self._heads.observe(entry)
+        try:
+            self._kernel.replay(self._state, entry.events, moment)
+        except Exception as error:  # whatever a wrong event may bring about
+            self._replays = False
+            self._breach(
+                f"position {entry.position}: cannot be applied to the state that the log gives"
+                f" before it ({type(error).__name__}: {error})"
+            )
+
+    def _breach(self, text: str) -> None:
+        if len(self._breaches) < BREACHES_MAX:
+            self._breaches.append(text)
+
+
+def _positions(first: int, last: int) -> str:
+    return f"position {first} is" if first == last else f"positions {first} to {last} are"
+
+
+def _named(record: Round) -> str:
+    return f"positions {record.first_position} to {record.last_position}"
+
+
+def _listed(positions: list[int]) -> str:
+    if not positions:
+        return "none at all"
+    return f"{len(positions)} from {positions[0]} to {positions[-1]}"
