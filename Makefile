@@ -14,6 +14,7 @@ EVENTS ?=
 SERVER := $(VENV)/.installed-server
 DEV := $(VENV)/.installed-dev
 PROTOS := $(VENV_PROTOS)/.installed
+NODE := tests/node/node_modules
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check protos clean
@@ -27,7 +28,7 @@ demo: $(SERVER) ## Replay a workspace from 8 processes, kill the service half-wa
 run: $(SERVER) ## Run the service on 127.0.0.1:4275, with its data in ./data
 	@$(BIN)/gapless serve --data data
 
-test: $(DEV) $(PROTOS) ## Run all tests
+test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 	@$(RUN) pytest -q
 
 check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh
@@ -72,3 +73,10 @@ $(DEV): requirements-dev.txt $(SERVER)
 $(PROTOS): requirements-protos.txt | $(VENV_PROTOS)/bin/python
 	$(PYTHON) -m pip --python $(VENV_PROTOS)/bin/python install --quiet --requirement requirements-protos.txt
 	@touch $@
+
+# For the tests of a client in another language; without npm they are skipped, with the reason.
+$(NODE): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		(cd tests/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) \
+		&& touch $@ || echo "npm ci failed: the tests of the Node client are skipped"; \
+	fi

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gapless_server.server import Server
-from gapless_server.settings import Settings
+from gapless.testing import SubprocessServer
 
 HERE = Path(__file__).parent
 NAMESPACE = "node"
@@ -35,39 +34,20 @@ def _missing() -> str | None:
 pytestmark = pytest.mark.skipif(_missing() is not None, reason=_missing() or "")
 
 
-async def _run_story(address: str) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(HERE / "story.js"),
-        address,
-        NAMESPACE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, errors = await asyncio.wait_for(process.communicate(), STORY_SECONDS_MAX)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, errors.decode()
-    seen: dict[str, Any] = json.loads(output)
-    return seen
-
-
-async def _serve_story(data: Path) -> dict[str, Any]:
-    server = Server(Settings(port=0, data=data))
-    await server.start()
-    try:
-        return await _run_story(server.address)
-    finally:
-        await server.stop()
-
-
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen() -> dict[str, Any]:
     """What the story saw; its first command is at position 1 of a fresh log."""
-    return asyncio.run(_serve_story(tmp_path_factory.mktemp("data")))
+    with SubprocessServer() as server:
+        done = subprocess.run(
+            ["node", str(HERE / "story.js"), server.address, NAMESPACE],
+            capture_output=True,
+            text=True,
+            timeout=STORY_SECONDS_MAX,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    observed: dict[str, Any] = json.loads(done.stdout)
+    return observed
 
 
 def test_g1_a_unary_post_takes_the_first_sequence(seen: dict[str, Any]) -> None:
