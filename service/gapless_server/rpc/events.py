@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -135,8 +136,8 @@ class EventServicer:
 
     async def _news(self, namespace: Namespace) -> bool:
         """Waits for a round, for the end of the service, or for the time of a heartbeat (False)."""
-        waiting = [
-            asyncio.ensure_future(namespace.feed.news()),
+        waiting: list[asyncio.Future[Any]] = [
+            namespace.feed.news(),
             asyncio.ensure_future(self._stopping.wait()),
         ]
         try:

@@ -50,12 +50,15 @@ class Feed:
             self._news.set_result(None)
         self._news = None
 
-    async def news(self) -> None:
-        """Returns when the next round is published."""
+    def news(self) -> asyncio.Future[None]:
+        """Returns what is done when the next round after this call is published.
+
+        No coroutine: one that begins only later would miss what is published in between.
+        """
         if self._news is None:
             self._news = asyncio.get_running_loop().create_future()
         # Shielded: one watcher that is cancelled must not wake or cancel the others.
-        await asyncio.shield(self._news)
+        return asyncio.shield(self._news)
 
     def rounds_from(self, position: int) -> list[CommittedRound] | None:
         """Returns the rounds from the one that holds `position` on; None if that was dropped."""

@@ -142,10 +142,7 @@ class Namespace:
         if self._failure is not None:
             raise self._failure
         if self._closing:
-            raise Refused(
-                errors_pb2.ERROR_REASON_SHUTTING_DOWN,
-                retry_after_seconds=self._limits.retry_after_seconds,
-            )
+            raise self._shutting_down()
         limits = self._limits
         if self._queued_commands + len(frame.commands) > limits.queue_commands_max:
             raise self._queue_full(limits.queue_commands_max, "commands")
@@ -171,10 +168,12 @@ class Namespace:
         return await future
 
     async def reached(self, position: int) -> None:
-        """Returns when the log has at least this position."""
+        """Returns when the log has at least this position. Raises Refused if it never will."""
         while self.head.position < position:
             if self._failure is not None:
                 raise self._failure
+            if self._task is None or self._task.done():
+                raise self._shutting_down()
             await self.feed.news()
 
     async def entry_of_request(self, caller: str, request_id: str) -> StoredEntry | None:
@@ -206,11 +205,18 @@ class Namespace:
         self._wake_writer()
         if self._task is not None:
             await self._task
+        self.feed.wake()
 
     async def close(self) -> None:
         """Drains, and gives the log free."""
         await self.drain()
         await self._journal.close()
+
+    def _shutting_down(self) -> Refused:
+        return Refused(
+            errors_pb2.ERROR_REASON_SHUTTING_DOWN,
+            retry_after_seconds=self._limits.retry_after_seconds,
+        )
 
     def _queue_full(self, limit: int, unit: str) -> Refused:
         return Refused(

@@ -1,0 +1,141 @@
+"""What may pile up in a namespace has limits, each of which says what it is (G7)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gapless_server.core.refusals import Refused
+from gapless_server.writer.namespace import Namespace, WriterLimits
+from tests.writer.harness import (
+    HeldJournal,
+    channel_head,
+    create,
+    entries,
+    frame_of,
+    memory_journal,
+    open_namespace,
+    post,
+    run,
+    settle,
+)
+
+
+@pytest.fixture
+async def journal() -> AsyncIterator[HeldJournal]:
+    journal = HeldJournal(await memory_journal())
+    yield journal
+    journal.release()
+
+
+async def held_namespace(journal: HeldJournal, limits: WriterLimits) -> Namespace:
+    """Returns a namespace whose writer is busy with a round, so that what comes is queued."""
+    namespace = await open_namespace(journal, limits=limits)
+    await run(namespace, create())
+    journal.hold()
+    namespace.submit(frame_of(post("p1")))
+    await journal.entered.wait()
+    return namespace
+
+
+def refused_submit(namespace: Namespace, *posts: str) -> Refused:
+    with pytest.raises(Refused) as refused:
+        namespace.submit(frame_of(*(post(request_id) for request_id in posts)))
+    return refused.value
+
+
+async def test_g7_a_queue_full_of_commands_refuses_and_says_when_to_come_again(
+    journal: HeldJournal,
+) -> None:
+    limits = WriterLimits(queue_commands_max=3, retry_after_seconds=0.5)
+    namespace = await held_namespace(journal, limits)
+    namespace.submit(frame_of(post("p2"), post("p3")))
+
+    refusal = refused_submit(namespace, "p4", "p5")
+
+    assert refusal.row.reason == "QUEUE_FULL"
+    assert refusal.retry_after_seconds == 0.5
+    assert refusal.metadata == {"namespace": "test", "limit": "3", "unit": "commands"}
+    namespace.submit(frame_of(post("p4")))  # one more has room
+    journal.release()
+    await namespace.close()
+
+
+async def test_g7_a_queue_full_of_bytes_refuses(journal: HeldJournal) -> None:
+    size_bytes = post("p2").ByteSize()
+    namespace = await held_namespace(journal, WriterLimits(queue_bytes_max=2 * size_bytes))
+    namespace.submit(frame_of(post("p2"), post("p3")))
+
+    refusal = refused_submit(namespace, "p4")
+
+    assert refusal.row.reason == "QUEUE_FULL"
+    assert refusal.metadata["unit"] == "bytes"
+    assert refusal.metadata["limit"] == str(2 * size_bytes)
+    journal.release()
+    await namespace.close()
+
+
+async def test_g7_a_queue_that_was_full_takes_commands_again(journal: HeldJournal) -> None:
+    namespace = await held_namespace(journal, WriterLimits(queue_commands_max=1))
+    queued = frame_of(post("p2"))
+    namespace.submit(queued)
+    refused_submit(namespace, "p3")
+
+    journal.release()
+    await queued.outcomes
+
+    await run(namespace, post("p3"))
+    assert await channel_head(namespace) == 3
+    await namespace.close()
+
+
+async def test_g7_the_newest_rounds_are_kept_up_to_a_limit_and_older_ones_read_from_disk() -> None:
+    namespace = await open_namespace(
+        await memory_journal(), limits=WriterLimits(feed_bytes_max=1000)
+    )
+    await run(namespace, create())
+    for n in range(50):
+        await run(namespace, post(f"p{n}"))
+
+    recent = namespace.feed.rounds_from(51)
+
+    assert recent is not None
+    assert namespace.feed.rounds_from(1) is None
+    assert [entry.position for entry in await entries(namespace)] == list(range(1, 52))
+    assert [entry.position for entry in await entries(namespace, 40)] == list(range(40, 52))
+    await namespace.close()
+
+
+async def test_draining_commits_what_is_queued_and_refuses_what_comes(
+    journal: HeldJournal,
+) -> None:
+    namespace = await held_namespace(journal, WriterLimits())
+    queued = frame_of(post("p2"))
+    namespace.submit(queued)
+    draining = asyncio.create_task(namespace.drain())
+    await settle()
+
+    refusal = refused_submit(namespace, "p3")
+    journal.release()
+    await draining
+
+    assert refusal.row.reason == "SHUTTING_DOWN"
+    assert queued.outcomes.done()
+    assert await channel_head(namespace) == 2
+    await namespace.close()
+
+
+async def test_draining_ends_the_wait_for_a_position_that_will_not_come() -> None:
+    namespace = await open_namespace(await memory_journal())
+    await run(namespace, create())
+    waiting = asyncio.create_task(namespace.reached(100))
+    await settle()
+
+    await namespace.drain()
+
+    with pytest.raises(Refused) as refused:
+        await waiting
+    assert refused.value.row.reason == "SHUTTING_DOWN"
+    await namespace.close()
