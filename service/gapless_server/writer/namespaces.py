@@ -104,7 +104,9 @@ class Namespaces:
     async def close(self) -> None:
         """Closes every namespace. Nothing uses one any more."""
         self._stopping = True
-        await asyncio.gather(*(self._close(name) for name in list(self._slots)))
+        for name in list(self._slots):
+            self._begin_close(name)
+        await asyncio.gather(*self._closing.values())
 
     def require_creatable(self, name: str) -> None:
         """Raises Refused, reason NAMESPACE_CREATION_DISABLED, if a command may not make it."""
@@ -135,12 +137,12 @@ class Namespaces:
                 raise
         except Corrupt as error:
             _log.critical("log_corrupt", namespace=name, description=str(error))
-            del self._slots[name]
+            self._slots.pop(name, None)
             raise Refused(
                 errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error
             ) from error
         except JournalError as error:
-            del self._slots[name]
+            self._slots.pop(name, None)
             _log.error("log_unavailable", namespace=name, description=str(error))
             raise Refused(
                 errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
@@ -149,7 +151,7 @@ class Namespaces:
                 description=error,
             ) from error
         except BaseException:
-            del self._slots[name]
+            self._slots.pop(name, None)
             raise
 
     def _close_least_used(self) -> None:
