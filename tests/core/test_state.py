@@ -46,9 +46,9 @@ class Tables:
     """One of each sort of table."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.plain: Table[str, int] = Table(undo)
-        self.parted: PartitionedTable[str, str, int] = PartitionedTable(undo)
-        self.sequences: SequenceTable[str, str] = SequenceTable(undo)
+        self.plain: Table[str, int] = Table(undo, int)
+        self.parted: PartitionedTable[str, str, int] = PartitionedTable(undo, int)
+        self.sequences: SequenceTable[str, str] = SequenceTable(undo, str)
 
 
 @pytest.fixture
@@ -63,9 +63,10 @@ def tables(state: State) -> Tables:
 
 def everything(tables: Tables) -> dict[object, object]:
     """Returns all rows, and the order in which scans give them."""
-    found: dict[object, object] = dict(tables.plain.items())
+    found: dict[object, object] = dict(tables.plain.rows.items())
     found |= dict(tables.parted.items())
-    found |= dict(tables.sequences.items())
+    for part in tables.sequences.parts().values():
+        found |= dict(part.items())
     found["order"] = [(part, list(tables.parted.scan(part))) for part in ("p", "q")]
     return found
 

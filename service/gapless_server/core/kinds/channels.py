@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gapless.v1 import channels_pb2, errors_pb2
-from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.channels_audit import ChannelAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
@@ -36,8 +36,8 @@ class ChannelTables:
     """The channels, and apart from them the sequence of each one's newest message."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.channels: PartitionedTable[str, str, ChannelRow] = PartitionedTable(undo)
-        self.heads: Table[str, int] = Table(undo)
+        self.channels: PartitionedTable[str, str, ChannelRow] = PartitionedTable(undo, ChannelRow)
+        self.heads: Table[str, int] = Table(undo, int)
 
 
 def sorted_attributes(attributes: object) -> tuple[tuple[str, str], ...]:
@@ -213,6 +213,17 @@ def _archived(state: State, event: channels_pb2.ChannelArchived, moment: Moment)
     state.of(ChannelTables).channels.put(ALL, event.channel_id, row)
 
 
+def _head_is(state: State, guard: channels_pb2.ChannelHeadGuard) -> Unmet | None:
+    head = state.of(ChannelTables).heads.get(guard.channel_id)
+    if head == guard.head_sequence:
+        return None
+    return Unmet(
+        f"channel {guard.channel_id}",
+        f"head sequence {guard.head_sequence}",
+        "no such channel" if head is None else f"head sequence {head}",
+    )
+
+
 def _get(
     state: State, request: channels_pb2.GetChannelRequest, _limits: PageLimits
 ) -> channels_pb2.GetChannelResponse:
@@ -238,6 +249,7 @@ KIND = Kind(
         channels_pb2.UpdateChannelRequest: _update,
         channels_pb2.ArchiveChannelRequest: _archive,
     },
+    guards={channels_pb2.ChannelHeadGuard: _head_is},
     events={
         channels_pb2.ChannelCreated: _created,
         channels_pb2.ChannelUpdated: _updated,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gapless.v1 import common_pb2, config_pb2, errors_pb2
-from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.config_audit import ConfigAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
@@ -52,9 +52,9 @@ class ConfigTables:
     """
 
     def __init__(self, undo: UndoLog) -> None:
-        self.values: PartitionedTable[str, str, ConfigRow] = PartitionedTable(undo)
-        self.versions: Table[str, int] = Table(undo)
-        self.changes: PartitionedTable[str, int, ChangeRow] = PartitionedTable(undo)
+        self.values: PartitionedTable[str, str, ConfigRow] = PartitionedTable(undo, ConfigRow)
+        self.versions: Table[str, int] = Table(undo, int)
+        self.changes: PartitionedTable[str, int, ChangeRow] = PartitionedTable(undo, ChangeRow)
 
 
 def config_version(state: State, key: str) -> int:
@@ -121,6 +121,13 @@ def _delete(state: State, command: config_pb2.DeleteConfigRequest, _context: Con
         return Decision([], config_pb2.DeleteConfigResponse(version=last_version))
     deleted = config_pb2.ConfigDeleted(key=key, version=last_version + 1)
     return Decision([deleted], config_pb2.DeleteConfigResponse(version=deleted.version))
+
+
+def _at_version(state: State, guard: config_pb2.ConfigVersionGuard) -> Unmet | None:
+    version = config_version(state, guard.key)
+    if version == guard.version:
+        return None
+    return Unmet(f"config key {guard.key}", f"version {guard.version}", f"version {version}")
 
 
 def _record_change(state: State, key: str, version: int, change: ChangeRow) -> None:
@@ -244,6 +251,7 @@ KIND = Kind(
         config_pb2.SetConfigRequest: _set,
         config_pb2.DeleteConfigRequest: _delete,
     },
+    guards={config_pb2.ConfigVersionGuard: _at_version},
     events={
         config_pb2.ConfigSet: _was_set,
         config_pb2.ConfigDeleted: _was_deleted,

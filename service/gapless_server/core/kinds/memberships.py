@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gapless.v1 import errors_pb2, memberships_pb2
-from gapless_server.core.kernel import Context, Decision, Kind
+from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.channels import require_channel
 from gapless_server.core.kinds.memberships_audit import MembershipAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
@@ -16,8 +16,8 @@ class MembershipTables:
     """When each member joined, twice: by channel, and by user. Both always hold the same."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.by_channel: PartitionedTable[str, str, int] = PartitionedTable(undo)
-        self.by_user: PartitionedTable[str, str, int] = PartitionedTable(undo)
+        self.by_channel: PartitionedTable[str, str, int] = PartitionedTable(undo, int)
+        self.by_user: PartitionedTable[str, str, int] = PartitionedTable(undo, int)
 
 
 def _membership(channel_id: str, user_id: str, join_time_us: int) -> memberships_pb2.Membership:
@@ -71,6 +71,12 @@ def _left(state: State, event: memberships_pb2.MemberLeft, _moment: Moment) -> N
     tables.by_user.delete(event.user_id, event.channel_id)
 
 
+def _is_member(state: State, guard: memberships_pb2.MembershipGuard) -> Unmet | None:
+    if state.of(MembershipTables).by_channel.get(guard.channel_id, guard.user_id) is not None:
+        return None
+    return Unmet(f"channel {guard.channel_id}", f"user {guard.user_id} as a member", "no member")
+
+
 def _check(
     state: State, request: memberships_pb2.CheckMembershipRequest, _limits: PageLimits
 ) -> memberships_pb2.CheckMembershipResponse:
@@ -117,6 +123,7 @@ KIND = Kind(
         memberships_pb2.JoinChannelRequest: _join,
         memberships_pb2.LeaveChannelRequest: _leave,
     },
+    guards={memberships_pb2.MembershipGuard: _is_member},
     events={
         memberships_pb2.MemberJoined: _joined,
         memberships_pb2.MemberLeft: _left,

@@ -59,9 +59,9 @@ class MessageTables:
     """Messages by channel and id, their ids by channel sequence, and the threads below them."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo)
-        self.sequences: SequenceTable[str, str] = SequenceTable(undo)
-        self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo)
+        self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo, MessageRow)
+        self.sequences: SequenceTable[str, str] = SequenceTable(undo, str)
+        self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo, ThreadRow)
 
 
 def require_message(state: State, channel_id: str, message_id: str) -> MessageRow:

@@ -27,7 +27,7 @@ class NotificationSettingTables:
     """The settings by channel and user."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.settings: Table[tuple[str, str], SettingRow] = Table(undo)
+        self.settings: Table[tuple[str, str], SettingRow] = Table(undo, SettingRow)
 
 
 def _row(state: State, channel_id: str, user_id: str) -> SettingRow:

@@ -31,8 +31,10 @@ class PushSubscriptionTables:
     """
 
     def __init__(self, undo: UndoLog) -> None:
-        self.owners: Table[str, str] = Table(undo)
-        self.subscriptions: PartitionedTable[str, str, SubscriptionRow] = PartitionedTable(undo)
+        self.owners: Table[str, str] = Table(undo, str)
+        self.subscriptions: PartitionedTable[str, str, SubscriptionRow] = PartitionedTable(
+            undo, SubscriptionRow
+        )
 
 
 def _upsert(

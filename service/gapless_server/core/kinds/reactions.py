@@ -28,8 +28,10 @@ class ReactionTables:
     """By channel and message: when each (emoji, user) was added, and how many have each emoji."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.times_us: PartitionedTable[MessageKey, tuple[str, str], int] = PartitionedTable(undo)
-        self.counts: PartitionedTable[MessageKey, str, int] = PartitionedTable(undo)
+        self.times_us: PartitionedTable[MessageKey, tuple[str, str], int] = PartitionedTable(
+            undo, int
+        )
+        self.counts: PartitionedTable[MessageKey, str, int] = PartitionedTable(undo, int)
 
 
 def _present(state: State, command: ReactionCommand) -> bool:

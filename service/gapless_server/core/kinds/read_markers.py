@@ -20,7 +20,7 @@ class ReadMarkerTables:
     """By channel and user: the last sequence that counts as read. No row: nothing does."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.sequences: Table[tuple[str, str], int] = Table(undo)
+        self.sequences: Table[tuple[str, str], int] = Table(undo, int)
 
 
 def _marker_sequence(state: State, channel_id: str, user_id: str) -> int:

@@ -45,8 +45,8 @@ class ThreadTables:
     """By channel and parent: the ids of the replies by thread sequence, and who wrote how many."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.replies: SequenceTable[tuple[str, str], str] = SequenceTable(undo)
-        self.participants: PartitionedTable[tuple[str, str], str, int] = PartitionedTable(undo)
+        self.replies: SequenceTable[tuple[str, str], str] = SequenceTable(undo, str)
+        self.participants: PartitionedTable[tuple[str, str], str, int] = PartitionedTable(undo, int)
 
 
 def _thread(state: State, channel_id: str, parent_id: str) -> ThreadRow:

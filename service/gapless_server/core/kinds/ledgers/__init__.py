@@ -2,7 +2,7 @@
 
 from gapless.v1 import ledgers_pb2
 from gapless_server.core.kernel import Kind
-from gapless_server.core.kinds.ledgers import decide, evolve, queries
+from gapless_server.core.kinds.ledgers import decide, evolve, guards, queries
 from gapless_server.core.kinds.ledgers.audit import LedgerAuditor
 from gapless_server.core.kinds.ledgers.tables import LedgerTables
 
@@ -16,6 +16,7 @@ KIND = Kind(
         ledgers_pb2.TransferRequest: decide.transfer,
         ledgers_pb2.ReverseTransferRequest: decide.reverse_transfer,
     },
+    guards={ledgers_pb2.AccountBalanceGuard: guards.balance_at_least},
     events={
         ledgers_pb2.AccountCreated: evolve.account_created,
         ledgers_pb2.TransferMade: evolve.transfer_made,

@@ -57,9 +57,9 @@ class LedgerTables:
     """Accounts and transfers by id, and the history of each account by its sequence."""
 
     def __init__(self, undo: UndoLog) -> None:
-        self.accounts: PartitionedTable[str, str, AccountRow] = PartitionedTable(undo)
-        self.transfers: Table[str, TransferRow] = Table(undo)
-        self.history: SequenceTable[str, ChangeRow] = SequenceTable(undo)
+        self.accounts: PartitionedTable[str, str, AccountRow] = PartitionedTable(undo, AccountRow)
+        self.transfers: Table[str, TransferRow] = Table(undo, TransferRow)
+        self.history: SequenceTable[str, ChangeRow] = SequenceTable(undo, ChangeRow)
 
 
 def require_account(state: State, account_id: str) -> AccountRow:

@@ -2,7 +2,7 @@
 
 from gapless.v1 import lists_pb2
 from gapless_server.core.kernel import Kind
-from gapless_server.core.kinds.lists import commands, events, item_commands, queries
+from gapless_server.core.kinds.lists import commands, events, guards, item_commands, queries
 from gapless_server.core.kinds.lists.audit import ListAuditor
 from gapless_server.core.kinds.lists.tables import ListTables, list_version
 
@@ -21,6 +21,7 @@ KIND = Kind(
         lists_pb2.RecordListItemResultRequest: item_commands.record_result,
         lists_pb2.DeleteListRequest: commands.delete,
     },
+    guards={lists_pb2.ListVersionGuard: guards.at_version},
     events={
         lists_pb2.ListCreated: events.created,
         lists_pb2.ListItemsInserted: events.items_inserted,

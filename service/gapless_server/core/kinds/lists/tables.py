@@ -66,9 +66,9 @@ class ListTables:
     """
 
     def __init__(self, undo: UndoLog) -> None:
-        self.lists: PartitionedTable[str, str, ListRow] = PartitionedTable(undo)
-        self.items: PartitionedTable[str, str, ItemRow] = PartitionedTable(undo)
-        self.deleted_versions: Table[str, int] = Table(undo)
+        self.lists: PartitionedTable[str, str, ListRow] = PartitionedTable(undo, ListRow)
+        self.items: PartitionedTable[str, str, ItemRow] = PartitionedTable(undo, ItemRow)
+        self.deleted_versions: Table[str, int] = Table(undo, int)
 
 
 def find_list(state: State, list_id: str) -> ListRow | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless_server.core.kinds.pools.ranges import NUMBER_MAX, numbers_in, size
@@ -19,8 +20,7 @@ CONTIGUOUS = pb.RESERVATION_SHAPE_CONTIGUOUS
 OFFSETS = pb.RESERVATION_SHAPE_OFFSETS
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What is to be reserved. -1 stands for "not given"."""
 
     shape: pb.ReservationShape.ValueType

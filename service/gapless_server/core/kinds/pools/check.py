@@ -63,16 +63,16 @@ def _problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
 
 def _held_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
     """No number is held twice, and what is held belongs to a reservation."""
-    last = -1
-    for first, row in tables.held.scan(pool_id):
-        if first <= last:
-            yield f"number {first} is held twice"
-        last = max(last, row.last)
+    last_before = -1
+    for last, row in tables.held.scan(pool_id):
+        if row.first <= last_before:
+            yield f"number {row.first} is held twice"
+        last_before = last
         reservation = tables.reservations.get(pool_id, row.holder)
-        if reservation is None or Run(first, row.last) not in reservation.runs:
+        if reservation is None or Run(row.first, last) not in reservation.runs:
             owner_id, key = row.holder
             yield (
-                f"numbers {first}-{row.last} are held for owner {owner_id}, key {key},"
+                f"numbers {row.first}-{last} are held for owner {owner_id}, key {key},"
                 " whose reservation does not have them"
             )
 
@@ -82,7 +82,7 @@ def _group_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
     for holder, row in tables.reservations.scan(pool_id):
         name = f"the reservation of owner {holder[0]} under key {holder[1]}"
         for run in row.runs:
-            if tables.held.get(pool_id, run.first) != HeldRow(run.last, holder):
+            if tables.held.get(pool_id, run.last) != HeldRow(run.first, holder):
                 yield f"{name} does not hold its numbers {run.first}-{run.last}"
         if row.shape == pb.RESERVATION_SHAPE_SINGLE and size(row.runs) != 1:
             yield f"{name} is for one number and has {size(row.runs)}"
@@ -118,7 +118,7 @@ def _order_problems(state: State, pool_id: str) -> Iterator[str]:
 def _free_problems(tables: PoolTables, pool_id: str, pool: PoolRow) -> Iterator[str]:
     """What is free is exactly what the pool may give and nobody holds."""
     expected = subtract(pool.allowed, held_runs(tables, pool_id))
-    free = tuple(Run(first, last) for first, last in tables.free.scan(pool_id))
+    free = tuple(Run(first, last) for last, first in tables.free.scan(pool_id))
     for run in sorted(set(expected) - set(free)):
         yield f"the numbers {run.first}-{run.last} should be a run of free numbers and are not"
     for run in sorted(set(free) - set(expected)):

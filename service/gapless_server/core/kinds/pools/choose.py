@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from gapless.v1 import errors_pb2
-from gapless_server.core.kinds.pools.asks import CONTIGUOUS, OFFSETS, Ask
+from gapless_server.core.kinds.pools.asks import CONTIGUOUS, OFFSETS, SINGLE, Ask
 from gapless_server.core.kinds.pools.free import Free, is_free
 from gapless_server.core.kinds.pools.ranges import Run, Runs, numbers_in, runs_of
 from gapless_server.core.kinds.pools.tables import PoolRow, describe_number, pool_counts
@@ -19,8 +19,7 @@ from gapless_server.core.state import State
 BASE_PROBES_MAX = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The numbers for a reservation, and the base that their offsets count from (-1: none)."""
 
     runs: Runs
@@ -49,14 +48,25 @@ def choose(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> C
         choice = None if base is None else Choice(_numbers_at(base, ask.offsets), base)
     elif ask.shape == CONTIGUOUS:
         choice = _choose_contiguous(pool, free, ask.count)
+    elif ask.shape == SINGLE:
+        choice = _choose_one(free)
     else:
-        choice = Choice(_choose_any(free, ask.count))
+        choice = _choose_any(free, ask.count)
     if choice is None:
         raise _fragmented(pool_id, pool, free, ask)
     return choice
 
 
-def _choose_any(free: Free, count: int) -> Runs:
+def _choose_one(free: Free) -> Choice | None:
+    """Returns the first preferred number that is free, else the smallest one."""
+    number = next(free.preferred(), None)
+    if number is None:
+        run = free.run_from(0)
+        number = None if run is None else run.first
+    return None if number is None else Choice((Run(number, number),))
+
+
+def _choose_any(free: Free, count: int) -> Choice:
     """Returns the preferred numbers that are free, then the smallest ones; there are enough."""
     chosen: set[int] = set()
     smallest = (number for run in free.runs() for number in range(run.first, run.last + 1))
@@ -64,7 +74,7 @@ def _choose_any(free: Free, count: int) -> Runs:
         chosen.add(number)
         if len(chosen) == count:
             break
-    return runs_of(sorted(chosen))
+    return Choice(runs_of(sorted(chosen)))
 
 
 def _choose_contiguous(pool: PoolRow, free: Free, count: int) -> Choice | None:

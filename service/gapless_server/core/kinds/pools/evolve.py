@@ -74,31 +74,33 @@ def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> 
 
 def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) -> None:
     """The numbers are no longer free; a gap-free pool has moved on to the last of them."""
-    tables, pool = pool_tables(state), require_pool(state, event.pool_id)
+    pool_id = event.pool_id
+    tables, pool = pool_tables(state), require_pool(state, pool_id)
     holder = (event.owner_id, event.key)
+    runs = runs_of(event.numbers)
     row = ReservationRow(
-        runs=runs_of(event.numbers),
+        runs=runs,
         shape=event.shape,
         base=event.base if event.HasField("base") else -1,
         position=moment.position,
         create_time_us=moment.time_us,
-        expire_time_us=from_timestamp(event.expire_time),
+        expire_time_us=from_timestamp(event.expire_time) if event.HasField("expire_time") else 0,
     )
-    tables.reservations.put(event.pool_id, holder, row)
+    tables.reservations.put(pool_id, holder, row)
     if row.expire_time_us:
-        tables.expiries.put(event.pool_id, (row.expire_time_us, *holder), True)
-    for run in row.runs:
-        tables.held.put(event.pool_id, run.first, HeldRow(run.last, holder))
+        tables.expiries.put(pool_id, (row.expire_time_us, *holder), True)
+    for run in runs:
+        tables.held.put(pool_id, run.last, HeldRow(run.first, holder))
         if not pool.gap_free:
-            take_from_free(tables, event.pool_id, pool, run)
-    counts = pool_counts(state, event.pool_id)
+            take_from_free(tables, pool_id, pool, run)
+    counts = pool_counts(state, pool_id)
     counts = msgspec.structs.replace(
         counts,
-        held=counts.held + len(event.numbers),
+        held=counts.held + size(runs),
         reservations=counts.reservations + 1,
-        last_number=row.runs[-1].last if pool.gap_free else -1,
+        last_number=runs[-1].last if pool.gap_free else -1,
     )
-    tables.counts.put(event.pool_id, counts)
+    tables.counts.put(pool_id, counts)
 
 
 def reservation_confirmed(state: State, event: pb.ReservationConfirmed, _moment: Moment) -> None:
@@ -145,7 +147,7 @@ def _forget(tables: PoolTables, pool_id: str, holder: Holder, row: ReservationRo
     if row.expire_time_us:
         tables.expiries.delete(pool_id, (row.expire_time_us, *holder))
     for run in row.runs:
-        tables.held.delete(pool_id, run.first)
+        tables.held.delete(pool_id, run.last)
 
 
 def _without(counts: PoolCounts, pool: PoolRow, runs: Runs) -> PoolCounts:

@@ -12,7 +12,7 @@ from gapless_server.core.kinds.pools.ranges import (
     holds,
     size,
 )
-from gapless_server.core.kinds.pools.tables import PoolTables
+from gapless_server.core.kinds.pools.tables import PoolTables, free_run_from
 
 
 class Free(Protocol):
@@ -55,16 +55,12 @@ class TableFree:
 
     def runs(self) -> Iterator[Run]:
         """Yields the runs in order."""
-        return (Run(first, last) for first, last in self._tables.free.scan(self._pool_id))
+        return (Run(first, last) for last, first in self._tables.free.scan(self._pool_id))
 
     def run_from(self, number: int) -> Run | None:
         """Returns the first run from a number on, cut off below it; None if there is none."""
-        below = self._tables.free.floor(self._pool_id, number)
-        if below is not None and number <= below[1]:
-            return Run(number, below[1])
-        for first, last in self._tables.free.scan(self._pool_id, after=number):
-            return Run(first, last)
-        return None
+        run = free_run_from(self._tables, self._pool_id, number)
+        return Run(number, run.last) if run is not None and run.first < number else run
 
     def tightest(self, length: int) -> Run | None:
         """Returns the shortest run of at least a length; of several the first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -75,10 +75,13 @@ def subtract(runs: Iterable[Run], holes: Sequence[Run]) -> Runs:
 
 def within(run: Run, runs: Sequence[Run]) -> Runs:
     """Returns the parts of one run that lie in others, which are in order."""
-    start = bisect_left(runs, run.first, key=_last)
-    stop = bisect_right(runs, run.last, key=_first)
+    stop = _index_after(runs, run.last)
+    # The run that `run` begins in, if there is one, is the last to begin no later than it.
+    start = max(_index_after(runs, run.first) - 1, 0)
     return tuple(
-        Run(max(run.first, other.first), min(run.last, other.last)) for other in runs[start:stop]
+        Run(max(run.first, other.first), min(run.last, other.last))
+        for other in runs[start:stop]
+        if other.last >= run.first
     )
 
 
@@ -87,18 +90,29 @@ def all_within(parts: Iterable[Run], runs: Sequence[Run]) -> Runs:
     return tuple(piece for part in parts for piece in within(part, runs))
 
 
+def outside(parts: Iterable[Run], runs: Sequence[Run]) -> Runs:
+    """Returns what of a few runs does not lie in many others; both in order."""
+    result: list[Run] = []
+    for part in parts:
+        index = _index_after(runs, part.first)
+        # Mostly one run has all of it, and nothing needs to be worked out.
+        if not index or part.last > runs[index - 1].last:
+            result.extend(subtract((part,), within(part, runs)))
+    return tuple(result)
+
+
 def holds(runs: Sequence[Run], number: int) -> bool:
     """Says whether a number lies in one of the runs, which are in order."""
-    index = bisect_right(runs, number, key=_first)
+    index = _index_after(runs, number)
     return index > 0 and number <= runs[index - 1].last
 
 
 def from_number(runs: Sequence[Run], number: int) -> Iterator[Run]:
     """Yields what runs, which are in order, have from a number on."""
-    index = bisect_left(runs, number, key=_last)
-    if index < len(runs):
-        yield Run(max(number, runs[index].first), runs[index].last)
-        yield from runs[index + 1 :]
+    index = _index_after(runs, number)
+    if index and number <= runs[index - 1].last:
+        yield Run(number, runs[index - 1].last)
+    yield from runs[index:]
 
 
 def runs_from(ranges: Iterable[NumberRange]) -> Runs:
@@ -122,9 +136,8 @@ def runs_of(numbers: Iterable[int]) -> Runs:
     return tuple(result)
 
 
-def _first(run: Run) -> int:
-    return run.first
-
-
-def _last(run: Run) -> int:
-    return run.last
+def _index_after(runs: Sequence[Run], number: int) -> int:
+    """Returns the index of the first run that begins after a number."""
+    # A pair that is larger than every run that begins with the number: no key function, which
+    # would cost more than the search.
+    return bisect_right(runs, (number, NUMBER_MAX + 1))

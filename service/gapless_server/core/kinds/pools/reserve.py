@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gapless.v1 import errors_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
@@ -27,8 +27,7 @@ from gapless_server.core.times import MICROSECONDS, optional_timestamp
 Command = pb.ReserveNumberRequest | pb.ReserveGroupRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What reserving led to."""
 
     choice: Choice
@@ -65,8 +64,8 @@ def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Contex
 
 def _reserve(state: State, command: Command, context: Context, pool: PoolRow, ask: Ask) -> Outcome:
     now_us = context.moment.time_us
-    holder = (command.owner_id, command.key)
-    row = pool_tables(state).reservations.get(command.pool_id, holder)
+    pool_id, holder = command.pool_id, (command.owner_id, command.key)
+    row = pool_tables(state).reservations.get(pool_id, holder)
     if row is not None and not row.expired(now_us):
         if not ask.matches(row):
             raise _differs(command, row, ask)
@@ -75,19 +74,20 @@ def _reserve(state: State, command: Command, context: Context, pool: PoolRow, as
     if row is not None and _fits_again(pool, ask, row):
         endings, choice = own, Choice(row.runs, row.base)
     else:
-        endings, choice = _choose_swept(state, command.pool_id, pool, ask, own, now_us)
-    ttl_seconds = command.ttl_seconds if command.HasField("ttl_seconds") else 0
+        endings, choice = _choose_swept(state, pool_id, pool, ask, own, now_us)
+    # The field's rule leaves no time to live of 0.
+    ttl_seconds = command.ttl_seconds
     expire_time_us = now_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
     reserved = pb.NumbersReserved(
-        pool_id=command.pool_id,
-        owner_id=command.owner_id,
-        key=command.key,
+        pool_id=pool_id,
+        owner_id=holder[0],
+        key=holder[1],
         numbers=numbers_in(choice.runs),
         shape=ask.shape,
         base=None if choice.base < 0 else choice.base,
         expire_time=optional_timestamp(expire_time_us),
     )
-    events = (released_event(command.pool_id, endings), reserved) if endings else (reserved,)
+    events = (released_event(pool_id, endings), reserved) if endings else (reserved,)
     return Outcome(choice, expire_time_us, already_held=False, events=events)
 
 

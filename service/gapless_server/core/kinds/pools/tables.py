@@ -15,7 +15,6 @@ from gapless_server.core.kinds.pools.ranges import (
     Runs,
     from_number,
     holds,
-    numbers_in,
     size,
     subtract,
     within,
@@ -70,9 +69,9 @@ class ReservationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A run of held numbers of one reservation; its first number is the key."""
+    """A run of held numbers of one reservation; its last number is the key."""
 
-    last: int
+    first: int
     holder: Holder
 
 
@@ -86,10 +85,13 @@ class VoidRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class PoolTables:
-    """Pools by id; everything else by pool. Numbers are always kept as runs.
+    """Pools by id; everything else by pool.
+
+    Numbers are kept as runs, by their last number: so the run with a number is the first one from
+    that key on, and taking the smallest number of a run leaves its key as it is.
 
     1. `held` has exactly the runs of `reservations`.
-    2. `free` has exactly `allowed` without `held`, joined, as last number by first number; it is
+    2. `free` has exactly `allowed` without `held`, joined, as first number by last number; it is
        empty for gap-free pools, whose free numbers all lie above the last one given.
     3. `free_lengths` has (length, first) of each run of `free`.
     4. `free_preferred` has the free ones of a pool's preferred numbers, by their rank.
@@ -97,15 +99,21 @@ class PoolTables:
     """
 
     def __init__(self, undo: UndoLog) -> None:
-        self.pools: PartitionedTable[str, str, PoolRow] = PartitionedTable(undo)
-        self.counts: Table[str, PoolCounts] = Table(undo)
-        self.reservations: PartitionedTable[str, Holder, ReservationRow] = PartitionedTable(undo)
-        self.held: PartitionedTable[str, int, HeldRow] = PartitionedTable(undo)
-        self.free: PartitionedTable[str, int, int] = PartitionedTable(undo)
-        self.free_lengths: PartitionedTable[str, tuple[int, int], bool] = PartitionedTable(undo)
-        self.free_preferred: PartitionedTable[str, int, int] = PartitionedTable(undo)
-        self.expiries: PartitionedTable[str, tuple[int, str, str], bool] = PartitionedTable(undo)
-        self.voids: PartitionedTable[str, int, VoidRow] = PartitionedTable(undo)
+        self.pools: PartitionedTable[str, str, PoolRow] = PartitionedTable(undo, PoolRow)
+        self.counts: Table[str, PoolCounts] = Table(undo, PoolCounts)
+        self.reservations: PartitionedTable[str, Holder, ReservationRow] = PartitionedTable(
+            undo, ReservationRow
+        )
+        self.held: PartitionedTable[str, int, HeldRow] = PartitionedTable(undo, HeldRow)
+        self.free: PartitionedTable[str, int, int] = PartitionedTable(undo, int)
+        self.free_lengths: PartitionedTable[str, tuple[int, int], bool] = PartitionedTable(
+            undo, bool
+        )
+        self.free_preferred: PartitionedTable[str, int, int] = PartitionedTable(undo, int)
+        self.expiries: PartitionedTable[str, tuple[int, str, str], bool] = PartitionedTable(
+            undo, bool
+        )
+        self.voids: PartitionedTable[str, int, VoidRow] = PartitionedTable(undo, VoidRow)
 
 
 def pool_tables(state: State) -> PoolTables:
@@ -161,13 +169,14 @@ def free_count(pool: PoolRow, counts: PoolCounts) -> int:
 
 def held_runs(tables: PoolTables, pool_id: str) -> list[Run]:
     """Returns what is held in a pool, in order; neighbours may touch."""
-    return [Run(first, row.last) for first, row in tables.held.scan(pool_id)]
+    return [Run(row.first, last) for last, row in tables.held.scan(pool_id)]
 
 
 def holder_of(tables: PoolTables, pool_id: str, number: int) -> Holder | None:
     """Returns who holds a number, or None."""
-    found = tables.held.floor(pool_id, number)
-    return found[1].holder if found is not None and number <= found[1].last else None
+    for _, row in tables.held.scan(pool_id, after=number - 1):
+        return row.holder if row.first <= number else None
+    return None
 
 
 def number_status(
@@ -225,11 +234,6 @@ def require_row(tables: PoolTables, pool_id: str, holder: Holder) -> Reservation
     return row
 
 
-def outside_numbers(pool: PoolRow, row: ReservationRow) -> list[int]:
-    """Returns those numbers of a reservation that the pool would not give any more."""
-    return numbers_in(subtract(row.runs, pool.allowed))
-
-
 def preferred_in(pool: PoolRow, run: Run) -> Iterator[tuple[int, int]]:
     """Yields rank and number of the preferred numbers in a run."""
     start = bisect_left(pool.preferred_ranks, (run.first, 0))
@@ -247,20 +251,32 @@ def rebuild_free(tables: PoolTables, pool_id: str, pool: PoolRow) -> None:
     if not pool.gap_free:
         for run in subtract(pool.allowed, held_runs(tables, pool_id)):
             _put_free(tables, pool_id, run)
-            _put_preferred(tables, pool_id, pool, run)
+            for rank, number in preferred_in(pool, run):
+                tables.free_preferred.put(pool_id, rank, number)
+
+
+def free_run_from(tables: PoolTables, pool_id: str, number: int) -> Run | None:
+    """Returns the first run of free numbers that does not end before a number, or None."""
+    for last, first in tables.free.scan(pool_id, after=number - 1):
+        return Run(first, last)
+    return None
 
 
 def take_from_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
     """Takes a run out of the free numbers that hold it."""
-    found = tables.free.floor(pool_id, run.first)
-    assert found is not None  # decided against the same table
-    whole = Run(*found)
+    whole = free_run_from(tables, pool_id, run.first)
+    assert whole is not None  # decided against the same table
+    assert whole.first <= run.first
     assert run.last <= whole.last
-    _delete_free(tables, pool_id, whole)
+    # What is left is put before the whole is deleted: a partition that is emptied for a moment
+    # would lose the order of its keys, and find it anew each time.
     if whole.first < run.first:
         _put_free(tables, pool_id, Run(whole.first, run.first - 1))
     if run.last < whole.last:
         _put_free(tables, pool_id, Run(run.last + 1, whole.last))
+    else:
+        tables.free.delete(pool_id, whole.last)
+    tables.free_lengths.delete(pool_id, (whole.length, whole.first))
     for rank, _ in preferred_in(pool, run):
         tables.free_preferred.delete(pool_id, rank)
 
@@ -268,29 +284,22 @@ def take_from_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) ->
 def give_to_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
     """Makes free what the pool may still give of a run, and joins it to what touches it."""
     for part in within(run, pool.allowed):
-        whole = part
-        below = tables.free.floor(pool_id, part.first)
-        if below is not None and below[1] + 1 == part.first:
-            _delete_free(tables, pool_id, Run(*below))
-            whole = Run(below[0], whole.last)
-        above_last = tables.free.get(pool_id, part.last + 1)
-        if above_last is not None:
-            _delete_free(tables, pool_id, Run(part.last + 1, above_last))
-            whole = Run(whole.first, above_last)
-        _put_free(tables, pool_id, whole)
-        _put_preferred(tables, pool_id, pool, part)
+        first, last = part
+        first_below = tables.free.get(pool_id, part.first - 1)
+        if first_below is not None:
+            first = first_below
+            below = Run(first, part.first - 1)
+            tables.free.delete(pool_id, below.last)
+            tables.free_lengths.delete(pool_id, (below.length, below.first))
+        above = free_run_from(tables, pool_id, part.last + 1)
+        if above is not None and above.first == part.last + 1:
+            last = above.last
+            tables.free_lengths.delete(pool_id, (above.length, above.first))
+        _put_free(tables, pool_id, Run(first, last))
+        for rank, number in preferred_in(pool, part):
+            tables.free_preferred.put(pool_id, rank, number)
 
 
 def _put_free(tables: PoolTables, pool_id: str, run: Run) -> None:
-    tables.free.put(pool_id, run.first, run.last)
+    tables.free.put(pool_id, run.last, run.first)
     tables.free_lengths.put(pool_id, (run.length, run.first), True)
-
-
-def _delete_free(tables: PoolTables, pool_id: str, run: Run) -> None:
-    tables.free.delete(pool_id, run.first)
-    tables.free_lengths.delete(pool_id, (run.length, run.first))
-
-
-def _put_preferred(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
-    for rank, number in preferred_in(pool, run):
-        tables.free_preferred.put(pool_id, rank, number)

@@ -1,0 +1,66 @@
+"""Keys as bytes, in an order that is the order of the keys.
+
+Rows that are kept outside of memory lie under these bytes, so that a range of keys is a range of
+bytes. A key is a string, an integer from -2^64 to 2^64, or a tuple of keys; keys that are compared
+have the same shape.
+"""
+
+from __future__ import annotations
+
+Key = str | int | tuple["Key", ...]
+
+_TUPLE, _STRING, _INTEGER = b"\x01", b"\x02", b"\x03"
+# Ends a string and a tuple: smaller than anything that could follow in a longer one.
+_END = b"\x00"
+# A NUL within a string, told apart from its end.
+_ESCAPED_NUL = b"\x00\xff"
+# Comes after the bytes of every key.
+AFTER_ALL_KEYS = b"\xff"
+_INTEGER_BYTES = 9
+_INTEGER_OFFSET = 1 << 64
+
+
+def encode_key(key: Key) -> bytes:
+    """Returns the bytes of a key. Longer strings and tuples come after their beginnings."""
+    if isinstance(key, str):
+        return _STRING + key.encode().replace(_END, _ESCAPED_NUL) + _END
+    if isinstance(key, int):
+        return _INTEGER + (key + _INTEGER_OFFSET).to_bytes(_INTEGER_BYTES, "big")
+    return _TUPLE + b"".join(map(encode_key, key)) + _END
+
+
+def decode_key(data: bytes) -> Key:
+    """Returns the key of `encode_key`'s bytes. Raises ValueError for other bytes."""
+    key, end = _decode(data, 0)
+    if end != len(data):
+        raise ValueError(f"key {data.hex()} goes on after its end at byte {end}")
+    return key
+
+
+def split_keys(data: bytes) -> tuple[Key, Key]:
+    """Returns the two keys whose bytes stand one after the other."""
+    first, end = _decode(data, 0)
+    return first, decode_key(data[end:])
+
+
+def _decode(data: bytes, start: int) -> tuple[Key, int]:
+    tag, offset = data[start : start + 1], start + 1
+    if tag == _STRING:
+        return _decode_string(data, offset)
+    if tag == _INTEGER:
+        end = offset + _INTEGER_BYTES
+        return int.from_bytes(data[offset:end], "big") - _INTEGER_OFFSET, end
+    if tag != _TUPLE:
+        raise ValueError(f"key {data.hex()} has an unknown tag at byte {start}")
+    parts: list[Key] = []
+    while data[offset : offset + 1] != _END:
+        part, offset = _decode(data, offset)
+        parts.append(part)
+    return tuple(parts), offset + 1
+
+
+def _decode_string(data: bytes, start: int) -> tuple[str, int]:
+    end = data.index(_END, start)
+    while data[end : end + 2] == _ESCAPED_NUL:
+        end = data.index(_END, end + 2)
+    return data[start:end].replace(_ESCAPED_NUL, _END).decode(), end + 1

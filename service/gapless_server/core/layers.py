@@ -1,0 +1,207 @@
+"""Layers: where the rows of a table lie, in memory and, where there is one, in a row store.
+
+A row that changed lies in memory, in the newest of up to three layers, until a checkpoint has
+written it to the store:
+
+1. `fresh`: changed since the last checkpoint began. The only layer that is written to.
+2. `frozen`: what the checkpoint that is under way is writing.
+3. `clean`: what the checkpoint before wrote, and what was read since. A cache, dropped whole.
+
+Below them is the store. A deleted row is marked in its layer for as long as there may be an older
+one below. Without a store there is one layer, and a deleted row is simply gone.
+
+Rows are immutable: a change puts a new row in the place of the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from sortedcontainers import SortedList
+
+from gapless_server.core.keys import AFTER_ALL_KEYS, decode_key, encode_key, split_keys
+
+Key = TypeVar("Key", bound=Hashable)
+Partition = TypeVar("Partition", bound=Hashable)
+Row = TypeVar("Row")
+
+# Read rows that a clean layer takes in before it is dropped: a bound on memory.
+CLEAN_ROWS_MAX = 50_000
+
+
+class RowStore(Protocol):
+    """Rows as bytes by table and key, as they were at the last finished checkpoint."""
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """Returns a row, or None."""
+        ...
+
+    def scan(
+        self, table: str, low: bytes, high: bytes, *, descending: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yields keys and rows with low < key < high, in order. May be abandoned half-way."""
+        ...
+
+
+class _Mark:
+    """A value that is no row."""
+
+
+# No layer so far knows the key.
+MISSING: Any = _Mark()
+# The row was deleted, whatever lies below.
+DELETED: Any = _Mark()
+
+
+class Part(Generic[Key, Row]):
+    """The rows of one partition in one layer; their order is kept once somebody asked for it."""
+
+    __slots__ = ("order", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self.order: SortedList | None = None
+
+    def ordered(self) -> SortedList:
+        """Returns the keys in order; from now on their order is kept up."""
+        if self.order is None:
+            self.order = SortedList(self.rows)
+        return self.order
+
+    def put(self, key: Key, row: Row) -> None:
+        """Sets the row of a key."""
+        if self.order is not None and key not in self.rows:
+            self.order.add(key)
+        self.rows[key] = row
+
+    def remove(self, key: Key) -> None:
+        """Forgets a key, if it is there."""
+        if self.rows.pop(key, MISSING) is not MISSING and self.order is not None:
+            self.order.remove(key)
+
+    def range(
+        self, low: Key | None, high: Key | None, *, descending: bool
+    ) -> Iterator[tuple[Key, Row]]:
+        """Yields keys and rows with low < key < high; None is no bound."""
+        keys = self.ordered().irange(low, high, inclusive=(False, False), reverse=descending)
+        return ((key, self.rows[key]) for key in keys)
+
+
+Layer = dict[Partition, Part[Key, Row]]
+
+
+class Below(Generic[Partition, Key, Row]):
+    """The layers below the fresh one, and the store."""
+
+    def __init__(self, name: str, store: RowStore, row_type: Any) -> None:
+        self._name = name
+        self._store = store
+        self._frozen: Layer[Partition, Key, Row] = {}
+        self._clean: Layer[Partition, Key, Row] = {}
+        self._clean_rows_read = 0
+        self._decode = msgspec.msgpack.Decoder(row_type).decode
+
+    def get(self, partition: Partition, key: Key) -> Row | None:
+        """Returns the row, or None."""
+        for layer in (self._frozen, self._clean):
+            part = layer.get(partition)
+            row = MISSING if part is None else part.rows.get(key, MISSING)
+            if row is not MISSING:
+                return None if row is DELETED else row
+        return self._read(partition, key)
+
+    def _read(self, partition: Any, key: Any) -> Row | None:
+        data = self._store.get(self._name, encode_key(partition) + encode_key(key))
+        row = DELETED if data is None else self._decode(data)
+        if self._clean_rows_read >= CLEAN_ROWS_MAX:
+            self._clean = {}
+            self._clean_rows_read = 0
+        self._clean.setdefault(partition, Part()).rows[key] = row
+        self._clean_rows_read += 1
+        return None if row is DELETED else row
+
+    def scan(
+        self,
+        fresh: Iterator[tuple[Key, Row]],
+        partition: Partition,
+        after: Key | None,
+        before: Key | None,
+        *,
+        descending: bool,
+    ) -> Iterator[tuple[Key, Row]]:
+        """Yields the rows of a partition, those of `fresh` included, within bounds, in order."""
+        layers = [fresh]
+        part = self._frozen.get(partition)
+        if part is not None:
+            layers.append(part.range(after, before, descending=descending))
+        layers.append(self._stored(partition, after, before, descending=descending))
+        return _merged(layers, descending=descending)
+
+    def _stored(
+        self, partition: Any, after: Any, before: Any, *, descending: bool
+    ) -> Iterator[tuple[Key, Row]]:
+        prefix = encode_key(partition)
+        low = prefix if after is None else prefix + encode_key(after)
+        high = prefix + (AFTER_ALL_KEYS if before is None else encode_key(before))
+        for data, row in self._store.scan(self._name, low, high, descending=descending):
+            key: Any = decode_key(data[len(prefix) :])
+            yield key, self._decode(row)
+
+    def items(self, fresh: Layer[Partition, Key, Row]) -> Iterator[tuple[Any, Any]]:
+        """Yields every (partition, key) and row, those of `fresh` included, in no order."""
+        changed = {
+            (partition, key): row
+            for layer in (self._frozen, fresh)
+            for partition, part in layer.items()
+            for key, row in part.rows.items()
+        }
+        for data, row in self._store.scan(self._name, b"", AFTER_ALL_KEYS, descending=False):
+            found: Any = split_keys(data)
+            if found not in changed:
+                yield found, self._decode(row)
+        for found, changed_row in changed.items():
+            if changed_row is not DELETED:
+                yield found, changed_row
+
+    def freeze(self, layer: Layer[Partition, Key, Row]) -> list[tuple[bytes, bytes | None]]:
+        """Takes over a fresh layer, and returns its rows as they are to be written."""
+        if self._frozen:
+            raise RuntimeError(f"table {self._name} is already frozen")
+        self._frozen = layer
+        rows = []
+        for partition, part in layer.items():
+            prefix = encode_key(partition)  # type: ignore[arg-type]  # str, int or tuples of them
+            for key, row in part.rows.items():
+                data = None if row is DELETED else _encode_row(row)
+                rows.append((prefix + encode_key(key), data))  # type: ignore[arg-type]
+        return rows
+
+    def thaw(self) -> None:
+        """The frozen rows are in the store: from now on they are a cache."""
+        self._clean, self._frozen = self._frozen, {}
+        self._clean_rows_read = 0
+
+
+def _merged(
+    layers: list[Iterator[tuple[Any, Any]]], *, descending: bool
+) -> Iterator[tuple[Any, Any]]:
+    """Merges ordered layers; of rows with the same key, the one of the first layer counts."""
+    heads = [next(layer, None) for layer in layers]
+    while True:
+        keys = [head[0] for head in heads if head is not None]
+        if not keys:
+            return
+        key = max(keys) if descending else min(keys)
+        row = MISSING
+        for index, head in enumerate(heads):
+            if head is not None and head[0] == key:
+                if row is MISSING:
+                    row = head[1]
+                heads[index] = next(layers[index], None)
+        if row is not DELETED:
+            yield key, row
+
+
+_encode_row = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,246 @@
+"""Tables: the rows of the state, by key or by partition and key, with an undo log.
+
+Tables are the only way to state, so that where rows lie can change without a kind noticing: see
+layers.py. Rows are immutable: a change puts a new row in the place of the old one. That makes a
+failed batch free (the old rows are put back) and lets a read keep a row while the state moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Generic, TypeVar
+
+from gapless_server.core.layers import DELETED, MISSING, Below, Layer, Part, RowStore
+
+Key = TypeVar("Key", bound=Hashable)
+Partition = TypeVar("Partition", bound=Hashable)
+Row = TypeVar("Row")
+
+
+class GapError(Exception):
+    """An event would have left a gap or used a number twice: a fault of the service itself."""
+
+
+class UndoLog:
+    """Remembers how to take back what was put since `begin`. Idle most of the time."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self) -> None:
+        self.steps: list[Callable[[], None]] | None = None
+
+    def begin(self) -> None:
+        """Starts remembering. Not nested: an atomic batch holds no batch."""
+        if self.steps is not None:
+            raise RuntimeError("an undo log is already open")
+        self.steps = []
+
+    def keep(self) -> None:
+        """Forgets the old rows: the changes stay."""
+        self.steps = None
+
+    def roll_back(self) -> None:
+        """Puts the old rows back, newest first."""
+        steps, self.steps = self.steps, None
+        for step in reversed(steps or []):
+            step()
+
+
+class PartitionedTable(Generic[Partition, Key, Row]):
+    """Rows by partition and key; the keys of a partition can be listed in order."""
+
+    __slots__ = ("_below", "_fresh", "_undo", "row_type")
+
+    def __init__(self, undo: UndoLog, row_type: Any) -> None:
+        """A table of rows of `row_type`: what msgspec decodes them as."""
+        self._fresh: Layer[Partition, Key, Row] = {}
+        self._undo = undo
+        self._below: Below[Partition, Key, Row] | None = None
+        self.row_type = row_type
+
+    def get(self, partition: Partition, key: Key) -> Row | None:
+        """Returns the row, or None."""
+        part = self._fresh.get(partition)
+        row = MISSING if part is None else part.rows.get(key, MISSING)
+        if row is MISSING:
+            return None if self._below is None else self._below.get(partition, key)
+        return None if row is DELETED else row
+
+    def put(self, partition: Partition, key: Key, row: Row) -> None:
+        """Sets the row of a key, new or not."""
+        part = self._fresh.get(partition)
+        if part is None:
+            part = self._fresh[partition] = Part()
+        if self._undo.steps is not None:
+            self._remember(part, partition, key)
+        if part.order is not None and key not in part.rows:
+            part.order.add(key)
+        part.rows[key] = row
+
+    def delete(self, partition: Partition, key: Key) -> None:
+        """Removes the row of a key, if there is one."""
+        if self._below is not None:
+            self.put(partition, key, DELETED)
+            return
+        part = self._fresh.get(partition)
+        if part is None:
+            return
+        if self._undo.steps is not None:
+            self._remember(part, partition, key)
+        part.remove(key)
+        if not part.rows:
+            del self._fresh[partition]
+
+    def drop(self, partition: Partition) -> None:
+        """Removes every row of a partition. Takes time in proportion to their number."""
+        for key in [key for key, _row in self.scan(partition)]:
+            self.delete(partition, key)
+
+    def count(self, partition: Partition) -> int:
+        """Returns how many rows the partition has. Takes time in proportion to their number."""
+        part = self._fresh.get(partition)
+        if self._below is None:
+            return 0 if part is None else len(part.rows)
+        return sum(1 for _ in self.scan(partition))
+
+    def scan(
+        self,
+        partition: Partition,
+        after: Key | None = None,
+        before: Key | None = None,
+        *,
+        descending: bool = False,
+    ) -> Iterator[tuple[Key, Row]]:
+        """Yields keys and rows with after < key < before, in the order of the keys.
+
+        The table must not change while the caller iterates.
+        """
+        part = self._fresh.get(partition)
+        fresh = iter(()) if part is None else part.range(after, before, descending=descending)
+        if self._below is None:
+            return fresh
+        return self._below.scan(fresh, partition, after, before, descending=descending)
+
+    def first(self, partition: Partition) -> tuple[Key, Row] | None:
+        """Returns the smallest key of the partition with its row, or None."""
+        return next(self.scan(partition), None)
+
+    def last(self, partition: Partition) -> tuple[Key, Row] | None:
+        """Returns the largest key of the partition with its row, or None."""
+        return next(self.scan(partition, descending=True), None)
+
+    def floor(self, partition: Partition, key: Key) -> tuple[Key, Row] | None:
+        """Returns the largest key that is at most `key`, with its row, or None."""
+        row = self.get(partition, key)
+        if row is not None:
+            return key, row
+        return next(self.scan(partition, before=key, descending=True), None)
+
+    def _remember(self, part: Part[Key, Row], partition: Partition, key: Key) -> None:
+        old = part.rows.get(key, MISSING)
+        assert self._undo.steps is not None
+        self._undo.steps.append(lambda: self._restore(partition, key, old))
+
+    def _restore(self, partition: Partition, key: Key, old: Any) -> None:
+        part = self._fresh.setdefault(partition, Part())
+        if old is MISSING:
+            part.remove(key)
+        else:
+            part.put(key, old)
+        if not part.rows:
+            del self._fresh[partition]
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Every (partition, key) and row, in no order."""
+        if self._below is not None:
+            yield from self._below.items(self._fresh)
+            return
+        for partition, part in self._fresh.items():
+            for key, row in part.rows.items():
+                yield (partition, key), row
+
+    def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
+        """The tables that this one is made of, by a suffix of its name."""
+        return {"": self}
+
+    def attach(self, name: str, store: RowStore) -> None:
+        """Puts the table, which must be empty, on top of what the store has under `name`."""
+        if self._fresh:
+            raise ValueError(f"table {name} has rows already")
+        self._below = Below(name, store, self.row_type)
+
+    def freeze(self) -> list[tuple[bytes, bytes | None]]:
+        """Sets aside what changed, and returns it as it is to be written; None: deleted."""
+        assert self._below is not None
+        frozen, self._fresh = self._fresh, {}
+        return self._below.freeze(frozen)
+
+    def thaw(self) -> None:
+        """What was frozen is in the store now."""
+        assert self._below is not None
+        self._below.thaw()
+
+
+class Table(Generic[Key, Row]):
+    """Rows by key, without an order."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, undo: UndoLog, row_type: Any) -> None:
+        self.rows: PartitionedTable[str, Key, Row] = PartitionedTable(undo, row_type)
+
+    def get(self, key: Key) -> Row | None:
+        """Returns the row, or None."""
+        return self.rows.get("", key)
+
+    def put(self, key: Key, row: Row) -> None:
+        """Sets the row of a key, new or not."""
+        self.rows.put("", key, row)
+
+    def delete(self, key: Key) -> None:
+        """Removes the row of a key, if there is one."""
+        self.rows.delete("", key)
+
+    def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
+        """The tables that this one is made of, by a suffix of its name."""
+        return {"": self.rows}
+
+
+class SequenceTable(Generic[Partition, Row]):
+    """Rows by partition and sequence, where the sequences of a partition have no gaps.
+
+    Only the next sequence can be added, and none can be taken away: a row that tried to skip or
+    repeat a number raises `GapError`, here, at the last place before it would become state.
+    """
+
+    __slots__ = ("_last", "_rows")
+
+    def __init__(self, undo: UndoLog, row_type: Any) -> None:
+        self._rows: PartitionedTable[Partition, int, Row] = PartitionedTable(undo, row_type)
+        self._last: Table[Partition, int] = Table(undo, int)
+
+    def append(self, partition: Partition, sequence: int, row: Row) -> None:
+        """Adds the row of the next sequence; the first of a partition may be any from 1."""
+        last = self._last.get(partition)
+        if last is not None and sequence != last + 1:
+            raise GapError(f"sequence {sequence} does not follow {last} in {partition!r}")
+        self._rows.put(partition, sequence, row)
+        self._last.put(partition, sequence)
+
+    def get(self, partition: Partition, sequence: int) -> Row | None:
+        """Returns the row of a sequence, or None if it was never given."""
+        return self._rows.get(partition, sequence)
+
+    def scan(
+        self, partition: Partition, start: int | None, *, descending: bool
+    ) -> Iterator[tuple[int, Row]]:
+        """Yields sequences and rows from `start` (inclusive) on, upwards or downwards."""
+        if start is None:
+            return self._rows.scan(partition, descending=descending)
+        if descending:
+            return self._rows.scan(partition, before=start + 1, descending=True)
+        return self._rows.scan(partition, after=start - 1)
+
+    def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
+        """The tables that this one is made of, by a suffix of its name."""
+        return {"": self._rows, ".last": self._last.rows}

@@ -1,0 +1,161 @@
+"""Tables on top of a row store give the same answers as tables in memory, whenever rows move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gapless_server.core.keys import AFTER_ALL_KEYS, Key, decode_key, encode_key, split_keys
+from gapless_server.core.state import GapError, SequenceTable, State, UndoLog
+from gapless_server.core.tables import PartitionedTable
+
+PARTITIONS = ["", "p", "p\0"]
+KEYS = [0, 1, 2, 3, 4, 5, 2**63]
+
+
+class DictStore:
+    """A row store on a dict, as simple as one can be."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, bytes], bytes] = {}
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return self.rows.get((table, key))
+
+    def scan(
+        self, table: str, low: bytes, high: bytes, *, descending: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        found = [(key, row) for (name, key), row in self.rows.items() if name == table]
+        inside = [(key, row) for key, row in found if low < key < high]
+        return iter(sorted(inside, reverse=descending))
+
+    def write(self, state: State) -> None:
+        for table, rows in state.freeze():
+            for key, row in rows:
+                if row is None:
+                    self.rows.pop((table, key), None)
+                else:
+                    self.rows[table, key] = row
+
+
+class Tables:
+    def __init__(self, undo: UndoLog) -> None:
+        self.rows: PartitionedTable[str, int, int] = PartitionedTable(undo, int)
+        self.lines: SequenceTable[str, str] = SequenceTable(undo, str)
+
+
+class StoredAndPlain(RuleBasedStateMachine):
+    """Runs the same changes on tables over a store and on tables in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = DictStore()
+        self.stored = State([Tables])
+        self.stored.attach(self.store)
+        self.plain = State([Tables])
+        self.both = (self.stored, self.plain)
+        self.is_frozen = False
+
+    @rule(partition=st.sampled_from(PARTITIONS), key=st.sampled_from(KEYS), row=st.integers(0, 9))
+    def put(self, partition: str, key: int, row: int) -> None:
+        for state in self.both:
+            state.of(Tables).rows.put(partition, key, row)
+
+    @rule(partition=st.sampled_from(PARTITIONS), key=st.sampled_from(KEYS))
+    def delete(self, partition: str, key: int) -> None:
+        for state in self.both:
+            state.of(Tables).rows.delete(partition, key)
+
+    @rule(partition=st.sampled_from(PARTITIONS))
+    def drop(self, partition: str) -> None:
+        for state in self.both:
+            state.of(Tables).rows.drop(partition)
+
+    @rule(partition=st.sampled_from(PARTITIONS), line=st.text(max_size=3))
+    def append(self, partition: str, line: str) -> None:
+        for state in self.both:
+            lines = state.of(Tables).lines
+            last = next(lines.scan(partition, None, descending=True), (6, ""))[0]
+            lines.append(partition, last + 1, line)
+
+    @rule(partition=st.sampled_from(PARTITIONS), skipped=st.integers(2, 9))
+    def skip_a_number(self, partition: str, skipped: int) -> None:
+        for state in self.both:
+            lines = state.of(Tables).lines
+            newest = next(lines.scan(partition, None, descending=True), None)
+            if newest is not None:
+                with pytest.raises(GapError):
+                    lines.append(partition, newest[0] + skipped, "never")
+
+    @precondition(lambda self: not self.is_frozen)
+    @rule()
+    def begin_checkpoint(self) -> None:
+        self.store.write(self.stored)
+        self.is_frozen = True
+
+    @precondition(lambda self: self.is_frozen)
+    @rule()
+    def end_checkpoint(self) -> None:
+        self.stored.thaw()
+        self.is_frozen = False
+
+    @rule(partition=st.sampled_from(PARTITIONS), key=st.sampled_from(KEYS))
+    def undo_changes(self, partition: str, key: int) -> None:
+        before = self.stored.digest()
+        for state in self.both:
+            state.undo.begin()
+            rows = state.of(Tables).rows
+            rows.put(partition, key, 5)
+            rows.drop(partition)
+            rows.put(partition, key, 6)
+            state.undo.roll_back()
+        assert self.stored.digest() == before
+
+    @invariant()
+    def every_answer_is_the_same(self) -> None:
+        stored, plain = (state.of(Tables) for state in self.both)
+        for partition in PARTITIONS:
+            for descending in (False, True):
+                for after, before in ((None, None), (1, 5), (None, 3), (2, None)):
+                    bounds = {"after": after, "before": before, "descending": descending}
+                    assert list(stored.rows.scan(partition, **bounds)) == list(
+                        plain.rows.scan(partition, **bounds)
+                    )
+                assert list(stored.lines.scan(partition, None, descending=descending)) == list(
+                    plain.lines.scan(partition, None, descending=descending)
+                )
+            assert stored.rows.count(partition) == plain.rows.count(partition)
+            assert stored.rows.first(partition) == plain.rows.first(partition)
+            assert stored.rows.last(partition) == plain.rows.last(partition)
+            for key in KEYS:
+                assert stored.rows.get(partition, key) == plain.rows.get(partition, key)
+                assert stored.rows.floor(partition, key) == plain.rows.floor(partition, key)
+        assert self.stored.digest() == self.plain.digest()
+
+
+TestStoredAndPlain = StoredAndPlain.TestCase
+TestStoredAndPlain.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+parts = st.one_of(st.text(max_size=4), st.integers(-(2**64) + 1, 2**64 - 1))
+keys = st.recursive(parts, lambda inner: st.tuples(inner, inner), max_leaves=4)
+
+
+@given(keys)
+def test_a_key_is_read_back_from_its_bytes(key: Key) -> None:
+    assert decode_key(encode_key(key)) == key
+    assert split_keys(encode_key(key) + encode_key("next")) == (key, "next")
+    assert encode_key(key) < AFTER_ALL_KEYS
+
+
+@given(
+    st.tuples(st.text(max_size=3), st.integers(0, 300)),
+    st.tuples(st.text(max_size=3), st.integers(0, 300)),
+)
+def test_bytes_of_keys_have_the_order_of_the_keys(
+    one: tuple[str, int], other: tuple[str, int]
+) -> None:
+    assert (encode_key(one) < encode_key(other)) == (one < other)
