@@ -23,10 +23,15 @@ class Service:
     namespace: str
     timeout_seconds: float
 
-    def client(self) -> AsyncClient:
+    def client(self, *, max_attempts: int | None = None) -> AsyncClient:
         """A new client of it. Raises click.BadParameter if the namespace is not a name."""
         try:
-            return AsyncClient(self.address, namespace=self.namespace, timeout=self.timeout_seconds)
+            return AsyncClient(
+                self.address,
+                namespace=self.namespace,
+                timeout=self.timeout_seconds,
+                max_attempts=max_attempts,
+            )
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
 
@@ -75,10 +80,11 @@ def failures_told(address: str) -> Iterator[None]:
     """Turns what the SDK raises into a sentence and an exit code."""
     try:
         yield
-    except (UnavailableError, DeadlineExceededError) as error:
-        raise CommandError(
-            f"no service answers at {address}; start one with `gapless serve`, or say where it"
-            f" is with --address ({error.message})"
-        ) from error
     except GaplessError as error:
+        # With a reason, the error is the service's own word.
+        if not error.reason and isinstance(error, (UnavailableError, DeadlineExceededError)):
+            raise CommandError(
+                f"no service answers at {address}; start one with `gapless serve`, or say where"
+                " it is with --address"
+            ) from error
         raise CommandError(str(error)) from error

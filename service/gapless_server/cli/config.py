@@ -31,9 +31,14 @@ def command(configuration: Configuration, as_json: bool) -> None:
         return
     table = Table("setting", "value", "came from", "allowed")
     for found in configuration.values:
-        table.add_row(found.name, str(_plain(found.value)), found.source, allowed(found.name))
+        table.add_row(found.name, _text(found.value), found.source, allowed(found.name))
     console().print(table)
 
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
+
+
+def _text(value: object) -> str:
+    """The value as it is written in a file or a variable."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -92,7 +92,7 @@ def allowed(name: str) -> str:
         if rules["minimum"] is not None and rules["maximum"] is not None:
             return f"{noun} from {rules['minimum']} to {rules['maximum']}"
         return f"{noun} of at least {rules['minimum']}" if rules["minimum"] is not None else noun
-    return "a text that is not empty"
+    return "a path" if kind is Path else "a text that is not empty"
 
 
 def _wrong(name: str, source: str, value: object) -> WrongSettings:

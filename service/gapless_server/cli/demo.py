@@ -25,7 +25,7 @@ _NAMESPACE: Final = "demo"
 _COMMIT_SECONDS_MAX: Final = 1.0
 
 
-@click.command("demo", epilog=EXIT_CODES_HELP)
+@click.command("demo", short_help="Replay, kill, start again, check.", epilog=EXIT_CODES_HELP)
 @click.option(
     "--events",
     "paths",
@@ -53,9 +53,10 @@ def command(paths: tuple[Path, ...], processes: int, as_json: bool) -> None:
     has: by reading everything back, and by recounting the log.
     """
     events = list(paths) or [bundled_sample()]
-    console(stderr=True).print(
-        f"A service in a temporary directory, {processes} client processes, one SIGKILL half-way."
-    )
+    if not as_json:
+        console(stderr=True).print(
+            f"A service in a temporary directory, {processes} client processes, one SIGKILL."
+        )
     try:
         with SubprocessServer() as server:
             run = _Run(server)
@@ -69,7 +70,7 @@ def command(paths: tuple[Path, ...], processes: int, as_json: bool) -> None:
                     on_done=run.kill_half_way,
                 )
             server.stop()
-            recounted = recount_log(run.log)
+            recounted = recount_log(run.log, quiet=as_json)
     except ServerError as error:
         raise CommandError(str(error)) from error
     _print(summary, run, recounted, as_json=as_json)
@@ -80,8 +81,7 @@ def command(paths: tuple[Path, ...], processes: int, as_json: bool) -> None:
 
 def bundled_sample() -> Path:
     """The events that come with the package; made up, nobody's words."""
-    with resources.as_file(resources.files("gapless_server") / "data/sample-events.jsonl") as path:
-        return path
+    return Path(str(resources.files("gapless_server") / "data/sample-events.jsonl"))
 
 
 class _Run:

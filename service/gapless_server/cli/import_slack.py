@@ -14,7 +14,7 @@ from gapless_server.cli.replaying import SENTENCES_SHOWN, run_replay, summary_ta
 from gapless_server.slack.summary import Summary
 
 
-@click.command("import", epilog=EXIT_CODES_HELP)
+@click.command("import", short_help="Replay Slack events into a service.", epilog=EXIT_CODES_HELP)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @service_options
 @click.option(

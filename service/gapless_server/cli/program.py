@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module, metadata
 from typing import Final
 
 import click
 
-from gapless_server.cli.exits import EXIT_CODES_HELP
+from gapless_server.cli.exits import EXIT_CODES_HELP, INTERRUPTED, OK
 
 # By name, the module of this room that has it as `command`.
 _COMMANDS: Final = {
@@ -52,7 +53,18 @@ def program() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits."""
+    """Runs the command line and exits with one of the documented codes."""
     # What gRPC's core prints about refused ports and lost connections, the commands say better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    program(prog_name="gapless")
+    try:
+        code = program.main(prog_name="gapless", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough; what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    sys.exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -14,6 +14,9 @@ from gapless_server.cli.client_options import Service, failures_told, service_op
 from gapless_server.cli.exits import EXIT_CODES_HELP
 from gapless_server.cli.output import console, utc
 from gapless_server.core.times import from_timestamp
+
+# Whoever asks for the status of a service that is down wants to know at once.
+_ATTEMPTS_MAX: Final = 2
 
 
 @click.command("status", epilog=EXIT_CODES_HELP)
@@ -47,7 +50,7 @@ def command(service: Service, as_json: bool) -> None:
 
 
 async def _read(service: Service) -> dict[str, Any]:
-    async with service.client() as client:
+    async with service.client(max_attempts=_ATTEMPTS_MAX) as client:
         info = await client.operations.server_info()
         names = [name async for name in client.operations.list_namespaces()]
         namespaces = []

@@ -22,7 +22,7 @@ from gapless_server.verify.recount import Recount, Result
 _BREACHES_SHOWN: Final = 20
 
 
-@click.command("verify", epilog=EXIT_CODES_HELP)
+@click.command("verify", short_help="Recount every promise from the logs.", epilog=EXIT_CODES_HELP)
 @click.argument(
     "path", type=click.Path(path_type=Path), default=Path("data"), envvar="GAPLESS_DATA"
 )

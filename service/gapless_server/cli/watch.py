@@ -121,13 +121,20 @@ def _fields(message: Message) -> str:
         elif isinstance(value, (str, int, bool)):
             words.append(f"{field.name}={value}")
         else:
-            words.append(f"{field.name}=…")
+            words.append(f"{field.name}={_shortened(_compact(message, field.name))}")
     return " ".join(words)
+
+
+def _compact(message: Message, name: str) -> str:
+    shown = MessageToDict(message, preserving_proto_field_name=True)[name]
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
 
 
 def _text(body: Body) -> str:
     if not body.content_type.startswith("text/"):
         return f"body={len(body.data)} bytes of {body.content_type or 'no type'}"
-    text = body.data.decode(errors="replace")
-    shown = text if len(text) <= _TEXT_CHARACTERS else f"{text[: _TEXT_CHARACTERS - 1]}…"
-    return f"body={shown!r}"
+    return f"body={_shortened(body.data.decode(errors='replace'))!r}"

@@ -11,12 +11,17 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final
 
-from gapless import GaplessError
+from gapless import AsyncClient, GaplessError
 from gapless_server.slack.plan import Plan, Request
-from gapless_server.slack.replay import Tally, replay
+from gapless_server.slack.replay import SECONDS_MAX, Tally, replay
+
+# The scope of the request ids of every replay: a message is the same in each.
+CALLER: Final = "slack-import"
 
 # How often a process says how far it is.
-_REPORT_SECONDS: Final = 0.05
+_REPORT_SECONDS: Final = 0.02
+
+_READY: Final = "ready"
 
 
 class ReplayFailed(Exception):
@@ -47,48 +52,54 @@ def replay_in_processes(
 ) -> Tally:
     """Replays a plan and returns what came of all commands.
 
-    `on_done` hears, in this process, how many commands are done. Raises ReplayFailed.
+    All processes begin at the same time, once each has reached the service. `on_done` hears, in
+    this process, how many commands are done. Raises ReplayFailed.
     """
     context = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
     running: dict[Connection, BaseProcess] = {}
     try:
         for channels in divide(plan, processes):
-            receiver, sender = context.Pipe(duplex=False)
+            ours, theirs = context.Pipe()
             process: BaseProcess = context.Process(
-                target=_work, args=(target, namespace, channels, sender), daemon=True
+                target=_work, args=(target, namespace, channels, theirs), daemon=True
             )
             process.start()
-            sender.close()
-            running[receiver] = process
+            theirs.close()
+            running[ours] = process
+        for connection, process in running.items():
+            if (ready := _receive(connection, process)) != _READY:
+                raise ReplayFailed(str(ready))
+        for connection in running:
+            connection.send(_READY)
         return _gather(running, on_done)
     finally:
-        for receiver, process in running.items():
+        for connection, process in running.items():
             process.terminate()
             process.join()
-            receiver.close()
+            connection.close()
 
 
 def _gather(running: Mapping[Connection, BaseProcess], on_done: Callable[[int], None]) -> Tally:
     done = dict.fromkeys(running, 0)
     tallies: dict[Connection, Tally] = {}
     while len(tallies) < len(running):
-        for receiver in wait([one for one in running if one not in tallies]):
-            assert isinstance(receiver, Connection)
-            match _receive(receiver, running[receiver]):
+        for connection in wait([one for one in running if one not in tallies]):
+            assert isinstance(connection, Connection)
+            match _receive(connection, running[connection]):
                 case int(count):
-                    done[receiver] = count
+                    done[connection] = count
                 case Tally() as tally:
-                    tallies[receiver] = tally
-                    done[receiver] = tally.sent
-                case str(reason):
-                    raise ReplayFailed(reason)
-            on_done(sum(done.values()))
+                    tallies[connection] = tally
+                    done[connection] = tally.sent
+                case reason:
+                    raise ReplayFailed(str(reason))
+        on_done(sum(done.values()))
     return _total(list(tallies.values()))
 
 
-def _receive(receiver: Connection, process: BaseProcess) -> object:
+def _receive(connection: Connection, process: BaseProcess) -> object:
     try:
-        return receiver.recv()
+        return connection.recv()
     except EOFError:
         process.join()
         return f"a client process ended with exit code {process.exitcode}"
@@ -103,24 +114,42 @@ def _total(tallies: Sequence[Tally]) -> Tally:
         total.refused += tally.refused
         total.acknowledged += tally.acknowledged
         total.latencies_seconds += tally.latencies_seconds
+        total.began = min(total.began, tally.began)
+        total.ended = max(total.ended, tally.ended)
     return total
 
 
 def _work(
-    target: str, namespace: str, channels: Mapping[str, Sequence[Request]], sender: Connection
+    target: str, namespace: str, channels: Mapping[str, Sequence[Request]], connection: Connection
 ) -> None:
-    """What a client process does: sends counts while it works, then its tally or its failure."""
+    """What a client process does.
+
+    Says that it is ready, waits for the word to begin, sends counts while it works, and at the
+    end its tally, or why it could not go on.
+    """
     # Ctrl-C reaches every process of the terminal; the one that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        connection.send(asyncio.run(_replay(target, namespace, channels, connection)))
+    except* GaplessError as errors:
+        connection.send(str(errors.exceptions[0]))
+
+
+async def _replay(
+    target: str, namespace: str, channels: Mapping[str, Sequence[Request]], connection: Connection
+) -> Tally:
     next_report = 0.0
 
     def report(done: int) -> None:
         nonlocal next_report
         if time.monotonic() >= next_report:
             next_report = time.monotonic() + _REPORT_SECONDS
-            sender.send(done)
+            connection.send(done)
 
-    try:
-        sender.send(asyncio.run(replay(target, namespace, channels, report)))
-    except* GaplessError as errors:
-        sender.send(str(errors.exceptions[0]))
+    async with AsyncClient(
+        target, namespace=namespace, caller=CALLER, timeout=SECONDS_MAX, max_attempts=1
+    ) as client:
+        await client.operations.server_info()
+        connection.send(_READY)
+        connection.recv()
+        return await replay(client, channels, report)

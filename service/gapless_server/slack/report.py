@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from gapless import AsyncClient
-from gapless.v1.messages_pb2 import Message
+from gapless.v1.messages_pb2 import Message, PostMessageRequest
+from gapless.v1.threads_pb2 import PostReplyRequest
 from gapless_server.slack.plan import CLIENT_MSG_ID, Plan
 from gapless_server.slack.replay import Acknowledged
 
@@ -26,13 +27,20 @@ class Findings:
     threads: int = 0
     thread_counts_equal: int = 0
     gaps: list[str] = field(default_factory=list)
+    out_of_order: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     thread_counts_wrong: list[str] = field(default_factory=list)
 
     def breaches(self) -> list[str]:
         """Returns all of it."""
-        return [*self.gaps, *self.duplicates, *self.lost, *self.thread_counts_wrong]
+        return [
+            *self.gaps,
+            *self.out_of_order,
+            *self.duplicates,
+            *self.lost,
+            *self.thread_counts_wrong,
+        ]
 
 
 @dataclass(slots=True)
@@ -108,8 +116,29 @@ def _compare(
         for one in acknowledged
         if sequences.get((one.channel, one.message_id)) != (one.sequence, one.thread_sequence)
     ]
+    findings.out_of_order = _out_of_order(plan, sequences)
     _check_threads(findings, plan, contents)
     return findings
+
+
+def _out_of_order(plan: Plan, sequences: Mapping[tuple[str, str], tuple[int, int]]) -> list[str]:
+    """What comes later in the events of a channel or thread has a larger sequence there."""
+    found = []
+    heads: dict[tuple[str, str], int] = {}  # by channel, and parent or nothing
+    for channel_id, commands in plan.commands.items():
+        for command in commands:
+            if not isinstance(command, (PostMessageRequest, PostReplyRequest)):
+                continue
+            sequence, thread_sequence = sequences.get((channel_id, command.message_id), (0, 0))
+            parent_id = getattr(command, "parent_message_id", "")
+            for place, number in (("", sequence), (parent_id, thread_sequence)):
+                if number and number < heads.get((channel_id, place), 0):
+                    found.append(
+                        f"message {command.message_id} of channel {channel_id} has sequence"
+                        f" {number}, and one before it in the events has a larger one"
+                    )
+                heads[channel_id, place] = max(number, heads.get((channel_id, place), 0))
+    return found
 
 
 def _check_channel(findings: Findings, channel_id: str, channel: _Contents) -> None:

@@ -18,13 +18,11 @@ class Summary:
     plan: Plan
     tally: Tally
     findings: Findings
-    seconds: float
-    """From the first command to the last answer."""
 
     @property
     def commands_per_second(self) -> float:
         """How many commands were answered a second."""
-        return self.tally.sent / self.seconds if self.seconds else 0.0
+        return self.tally.sent / self.tally.seconds if self.tally.seconds else 0.0
 
     def latency_ms(self, percent: float) -> float:
         """Returns the latency that so many percent of the commands did not exceed."""
@@ -51,11 +49,12 @@ class Summary:
             "acknowledged_messages": len(self.tally.acknowledged),
             "acknowledged_and_lost": len(findings.lost),
             "gaps": len(findings.gaps),
+            "out_of_order": len(findings.out_of_order),
             "duplicates": len(findings.duplicates),
             "thread_counts_that_match": findings.thread_counts_equal,
             "thread_counts_that_differ": len(findings.thread_counts_wrong),
             "threads_only_partly_in_the_events": self.plan.threads_in_part,
-            "seconds": round(self.seconds, 3),
+            "seconds": round(self.tally.seconds, 3),
             "commands_per_second": round(self.commands_per_second),
             "latency_p50_ms": round(self.latency_ms(50), 2),
             "latency_p99_ms": round(self.latency_ms(99), 2),
