@@ -56,10 +56,10 @@ class CommandQueue:
         """Whether a frame was sent that is not answered."""
         return bool(self._in_flight)
 
-    def has_room(self) -> bool:
-        """Whether another command may be added. One may always be added to an empty queue."""
+    def has_room(self, *, beside: int = 0) -> bool:
+        """Whether another command may be added, beside so many that will be in any case."""
         return (
-            len(self._waiting) + self._in_flight_commands < self._commands_max
+            len(self._waiting) + self._in_flight_commands + beside < self._commands_max
             and self._waiting_bytes + self._in_flight_bytes < self._bytes_max
         )
 

@@ -15,6 +15,10 @@ from gapless.metadata import CallMetadata, call_metadata
 
 TIMEOUT_SECONDS: Final = 10.0
 
+PIPELINE_PATH: Final = "/gapless.v1.CommandService/Pipeline"
+# Asked before a stream is opened, to learn whether the service is there: cheap, and known to all.
+PING_PATH: Final = "/gapless.v1.OperationsService/GetServerInfo"
+
 # What has no answer yet, in all pipelines of one namespace and caller; past it, callers wait.
 QUEUE_COMMANDS_MAX: Final = 20_000
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -28,7 +32,7 @@ WATCH_SILENCE_SECONDS_MAX: Final = 30.0
 _CHANNEL_OPTIONS: Final[Mapping[str, Any]] = {
     # A restarted service is found within a second.
     "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": 1_000,
+    "grpc.max_reconnect_backoff_ms": 500,
     # Despite its name this is how long one attempt to connect may take.
     "grpc.min_reconnect_backoff_ms": 5_000,
     # Each client has a connection of its own; gRPC would share them within a process.

@@ -14,6 +14,9 @@ from gapless.errors import GaplessError, OutcomeUnknown, RetryAdvice
 
 BACKOFF_SECONDS_FIRST: Final = 0.05
 BACKOFF_SECONDS_MAX: Final = 2.0
+# gRPC itself spaces its attempts to connect; asking it often costs the service nothing, and finds
+# it soon after a restart.
+RECONNECT_SECONDS_MAX: Final = 0.5
 # Callers who were all told to wait one second shall not all come back at that instant.
 DELAY_SPREAD: Final = 0.25
 
@@ -50,13 +53,17 @@ def is_retryable(error: GaplessError) -> bool:
             return False
 
 
-def backoff_seconds(failures: int, jitter: float) -> float:
-    """The wait after so many failures in a row, from 1; doubles each time up to a maximum.
+def wait_seconds(error: GaplessError, failures: int, jitter: float) -> float:
+    """The wait after so many failures in a row, from 1, of which `error` is the last.
 
-    `jitter`, from 0 to 1, takes up to half of it away.
+    It doubles each time up to a maximum, and is never shorter than the service asks for. `jitter`,
+    from 0 to 1, takes up to half of the first away, and adds to the second.
     """
+    is_lost = error.code is StatusCode.UNAVAILABLE and not error.reason
+    longest = RECONNECT_SECONDS_MAX if is_lost else BACKOFF_SECONDS_MAX
     exponent = min(failures - 1, 16)
-    return min(BACKOFF_SECONDS_FIRST * 2.0**exponent, BACKOFF_SECONDS_MAX) * (1 - jitter / 2)
+    backoff = min(BACKOFF_SECONDS_FIRST * 2.0**exponent, longest) * (1 - jitter / 2)
+    return max(backoff, (error.retry_delay_seconds or 0.0) * (1 + DELAY_SPREAD * jitter))
 
 
 def seconds_before_retry(
@@ -80,9 +87,7 @@ def seconds_before_retry(
         return None
     if attempts_max is not None and attempts >= attempts_max:
         return None
-    wait = backoff_seconds(attempts, jitter)
-    if error.retry_delay_seconds is not None:
-        wait = max(wait, error.retry_delay_seconds * (1 + DELAY_SPREAD * jitter))
+    wait = wait_seconds(error, attempts, jitter)
     return wait if wait < seconds_left else None
 
 

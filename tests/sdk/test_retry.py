@@ -9,11 +9,12 @@ from gapless import GaplessError, errors
 from gapless._retry import (
     BACKOFF_SECONDS_FIRST,
     BACKOFF_SECONDS_MAX,
-    backoff_seconds,
+    RECONNECT_SECONDS_MAX,
     break_leaves_outcome_open,
     is_retryable,
     refusal_leaves_outcome_open,
     seconds_before_retry,
+    wait_seconds,
 )
 
 
@@ -52,9 +53,15 @@ def test_what_passes_by_itself_is_sent_again(error: GaplessError, expected: bool
     ("failures", "longest_seconds"), [(1, 0.05), (2, 0.1), (3, 0.2), (6, 1.6), (7, 2.0), (500, 2.0)]
 )
 def test_the_wait_doubles_up_to_a_maximum(failures: int, longest_seconds: float) -> None:
-    assert backoff_seconds(failures, jitter=0.0) == pytest.approx(longest_seconds)
-    assert backoff_seconds(failures, jitter=1.0) == pytest.approx(longest_seconds / 2)
-    assert BACKOFF_SECONDS_FIRST / 2 <= backoff_seconds(failures, 0.5) <= BACKOFF_SECONDS_MAX
+    error = errors.QueueFull("full")
+
+    assert wait_seconds(error, failures, jitter=0.0) == pytest.approx(longest_seconds)
+    assert wait_seconds(error, failures, jitter=1.0) == pytest.approx(longest_seconds / 2)
+    assert BACKOFF_SECONDS_FIRST / 2 <= wait_seconds(error, failures, 0.5) <= BACKOFF_SECONDS_MAX
+
+
+def test_a_lost_connection_is_tried_again_sooner() -> None:
+    assert wait_seconds(_plain(StatusCode.UNAVAILABLE), 99, jitter=0.0) == RECONNECT_SECONDS_MAX
 
 
 def _wait(error: GaplessError, **changes: float | None) -> float | None:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from gapless._async._connection import Connection
 from gapless._async._pipeline import Pipeline
-from gapless._async._transport import ResponseStream, RpcError, failed_call, pause
+from gapless._async._transport import ResponseStream, RpcError, failed_call, sleep
 from gapless._commands import CommandKind, CommandRequest, PendingCommand
 from gapless._error_decoding import from_failed_call
 from gapless._options import CallOptions, check_timeout
@@ -48,7 +48,7 @@ class Calls:
         Raises:
             GaplessError: it was refused, or its time is over.
         """
-        channel = self.connection.channel()
+        self.connection.channel()
         pipeline = self._pipeline
         if pipeline is None:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
@@ -60,7 +60,7 @@ class Calls:
                 wait = command.seconds_before_retry(error)
                 if wait is None:
                     raise
-            await pause(channel, wait)
+            await sleep(wait)
 
     async def query(
         self, kind: QueryKind[ResponseT], request: Request, timeout: float | None
@@ -98,7 +98,7 @@ class Calls:
                 )
                 if wait is None:
                     raise error from failed
-            await pause(self.connection.channel(), wait)
+            await sleep(wait)
 
     def stream(self, kind: QueryKind[ResponseT], request: Request) -> ResponseStream[ResponseT]:
         """Opens a stream of responses, without a deadline."""

@@ -17,19 +17,25 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from gapless._async._transport import Channel, pause
+from gapless._async._transport import Channel, sleep
 from gapless._command_queue import CommandQueue
 from gapless._commands import PendingCommand
 from gapless._error_decoding import from_failed_call, plain_error
-from gapless._options import QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX, STREAM_IDLE_SECONDS_MAX
-from gapless._retry import backoff_seconds
+from gapless._options import (
+    PING_PATH,
+    PIPELINE_PATH,
+    QUEUE_BYTES_MAX,
+    QUEUE_COMMANDS_MAX,
+    STREAM_IDLE_SECONDS_MAX,
+)
+from gapless._retry import wait_seconds
 from gapless._usage_errors import closed_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.metadata import CallMetadata
 from gapless.v1 import commands_pb2
 
-PIPELINE_PATH: Final = "/gapless.v1.CommandService/Pipeline"
-# By so many commands the queue may go beyond its limits when there is room again.
+# So many callers are let in at once when there is room again: their sizes are not known yet, so the
+# bytes of the queue may go beyond its limit by these.
 ENTERING_MAX: Final = 64
 
 _Call = grpc.aio.StreamStreamCall[bytes, commands_pb2.PipelineResponse]
@@ -40,7 +46,6 @@ class Pipeline:
 
     def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._channel = channel
         self._metadata = metadata
         self._address = address
         # Frames are bytes already, so there is nothing to serialize.
@@ -50,6 +55,7 @@ class Pipeline:
             PIPELINE_PATH,
             response_deserializer=commands_pb2.PipelineResponse.FromString,
         )
+        self._ping: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PING_PATH)
         self._queue = CommandQueue(
             address, commands_max=QUEUE_COMMANDS_MAX, bytes_max=QUEUE_BYTES_MAX
         )
@@ -71,7 +77,7 @@ class Pipeline:
 
         Cancelling it abandons the answer, not the command.
         """
-        if self._waiting_for_room or not self._queue.has_room():
+        if self._waiting_for_room or not self._queue.has_room(beside=self._entering):
             return self._run_when_room(command)
         return self._enqueue(command)
 
@@ -114,7 +120,7 @@ class Pipeline:
         while (
             self._waiting_for_room
             and self._entering < ENTERING_MAX
-            and (self._closed or self._queue.has_room())
+            and (self._closed or self._queue.has_room(beside=self._entering))
         ):
             room = self._waiting_for_room.popleft()
             if not room.done():
@@ -174,15 +180,15 @@ class Pipeline:
         self._queue.stream_broke(error, time.monotonic())
         self._give_room()
         if not self._queue.is_empty():
-            wait = backoff_seconds(self._failures, random.random())  # noqa: S311  (no secret)
-            await pause(self._channel, max(wait, error.retry_delay_seconds or 0.0))
+            await sleep(wait_seconds(error, self._failures, random.random()))  # noqa: S311
 
     async def _stream(self) -> None:
         """Runs one stream until it is idle; raises the error that it broke with."""
-        call: _Call = self._open_call(metadata=self._metadata)
+        call: _Call | None = None
         writer: asyncio.Task[None] | None = None
         try:
-            await self._wait_until_connected(call)
+            await self._reach()
+            call = self._open_call(metadata=self._metadata)
             writer = self._loop.create_task(self._write_frames(call))
             while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
                 self._queue.answer(response)
@@ -194,28 +200,19 @@ class Pipeline:
         except grpc.aio.AioRpcError as failed:
             raise from_failed_call(failed, self._address) from failed
         finally:
-            call.cancel()
+            if call is not None:
+                call.cancel()
             if writer is not None:
                 writer.cancel()
 
-    async def _wait_until_connected(self, call: _Call) -> None:
-        """Keeps commands back until there is a connection: what never left has a known outcome."""
-        state = self._channel.get_state(try_to_connect=True)
-        ended = asyncio.Event()
-        call.add_done_callback(lambda _: ended.set())
-        while state is not grpc.ChannelConnectivity.READY:
-            waits = [
-                asyncio.ensure_future(self._channel.wait_for_state_change(state)),
-                asyncio.ensure_future(ended.wait()),
-            ]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-            if ended.is_set():
-                return  # reading from the call tells why
-            state = self._channel.get_state(try_to_connect=True)
+    async def _reach(self) -> None:
+        """Raises if the service is not there: what was never sent then has a known outcome."""
+        try:
+            await self._ping(b"", metadata=self._metadata)
+        except grpc.aio.AioRpcError as failed:
+            if failed.code() is grpc.StatusCode.UNAVAILABLE:
+                raise
+            # Any other answer is an answer too.
 
     async def _write_frames(self, call: _Call) -> None:
         """Writes frames until the stream is idle or over."""

@@ -1,7 +1,7 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``current_home``, ``open_channel``, ``open_stream``, ``pause`` and ``RpcError``.
+``current_home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -42,18 +42,9 @@ def open_channel(options: ConnectionOptions) -> Channel:
     return grpc.aio.secure_channel(options.target, options.credentials, options.as_grpc())
 
 
-async def pause(channel: Channel, seconds: float) -> None:
-    """Waits so long, or less if the connection is lost now and comes back before."""
-    try:
-        async with asyncio.timeout(seconds):
-            state = channel.get_state(try_to_connect=True)
-            if state is grpc.ChannelConnectivity.READY:
-                await asyncio.sleep(seconds)
-            while state is not grpc.ChannelConnectivity.READY:
-                await channel.wait_for_state_change(state)
-                state = channel.get_state(try_to_connect=True)
-    except TimeoutError:
-        return
+async def sleep(seconds: float) -> None:
+    """Waits so long."""
+    await asyncio.sleep(seconds)
 
 
 class ResponseStream(Generic[ResponseT]):

@@ -11,7 +11,7 @@ from typing import Final, Self
 import grpc
 
 from gapless._async._calls import Calls
-from gapless._async._transport import ResponseStream, RpcError, failed_call, pause
+from gapless._async._transport import ResponseStream, RpcError, failed_call, sleep
 from gapless._error_decoding import from_failed_call, plain_error
 from gapless._options import WATCH_SILENCE_SECONDS_MAX
 from gapless._queries import QueryKind
@@ -127,7 +127,7 @@ class AsyncWatch:
         if wait is None:
             self._closed = True
             raise error
-        await pause(self._calls.connection.channel(), wait)
+        await sleep(wait)
 
     async def close(self) -> None:
         """Ends the watch; iterating stops. Again: does nothing."""

@@ -20,7 +20,7 @@ from gapless._queries import QueryKind, Request
 from gapless._retry import seconds_before_retry
 from gapless._sync._connection import Connection
 from gapless._sync._pipeline import Pipeline
-from gapless._sync._transport import ResponseStream, RpcError, failed_call, pause
+from gapless._sync._transport import ResponseStream, RpcError, failed_call, sleep
 from gapless.errors import GaplessError
 
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -49,7 +49,7 @@ class Calls:
         Raises:
             GaplessError: it was refused, or its time is over.
         """
-        channel = self.connection.channel()
+        self.connection.channel()
         pipeline = self._pipeline
         if pipeline is None:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
@@ -61,7 +61,7 @@ class Calls:
                 wait = command.seconds_before_retry(error)
                 if wait is None:
                     raise
-            pause(channel, wait)
+            sleep(wait)
 
     def query(
         self, kind: QueryKind[ResponseT], request: Request, timeout: float | None
@@ -99,7 +99,7 @@ class Calls:
                 )
                 if wait is None:
                     raise error from failed
-            pause(self.connection.channel(), wait)
+            sleep(wait)
 
     def stream(self, kind: QueryKind[ResponseT], request: Request) -> ResponseStream[ResponseT]:
         """Opens a stream of responses, without a deadline."""

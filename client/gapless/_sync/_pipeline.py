@@ -12,22 +12,26 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
 from gapless._command_queue import CommandQueue
 from gapless._commands import PendingCommand
 from gapless._error_decoding import from_failed_call, plain_error
-from gapless._options import QUEUE_BYTES_MAX, QUEUE_COMMANDS_MAX, STREAM_IDLE_SECONDS_MAX
-from gapless._retry import backoff_seconds
-from gapless._sync._transport import Channel, ConnectivityWait, failed_call
+from gapless._options import (
+    PING_PATH,
+    PIPELINE_PATH,
+    QUEUE_BYTES_MAX,
+    QUEUE_COMMANDS_MAX,
+    STREAM_IDLE_SECONDS_MAX,
+)
+from gapless._retry import wait_seconds
+from gapless._sync._transport import Channel, failed_call
 from gapless._usage_errors import closed_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.metadata import CallMetadata
 from gapless.v1 import commands_pb2
-
-PIPELINE_PATH: Final = "/gapless.v1.CommandService/Pipeline"
 
 
 class Waiter:
@@ -71,10 +75,9 @@ class Waiter:
 
 
 class _Stream:
-    """What the two threads of a stream tell each other; under the lock of the pipeline."""
+    """What the reader of a stream tells its writer; under the lock of the pipeline."""
 
     def __init__(self) -> None:
-        self.is_connected = False
         self.is_over = False
 
 
@@ -82,7 +85,6 @@ class Pipeline:
     """Runs the commands of one namespace and caller; used by any number of threads."""
 
     def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
-        self._channel = channel
         self._metadata = metadata
         self._address = address
         # Frames are bytes already, so there is nothing to serialize.
@@ -91,6 +93,7 @@ class Pipeline:
                 PIPELINE_PATH, response_deserializer=commands_pb2.PipelineResponse.FromString
             )
         )
+        self._ping: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PING_PATH)
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
@@ -99,9 +102,8 @@ class Pipeline:
         )
         self._streaming: threading.Thread | None = None
         self._call: Any = None
-        self._wait: ConnectivityWait | None = None
         self._failures = 0
-        self._closed = False
+        self._closed = threading.Event()
 
     def run(self, command: PendingCommand) -> Any:
         """Sends a command and returns its response or raises its error."""
@@ -109,7 +111,7 @@ class Pipeline:
         with self._lock:
             while not self._queue.has_room():
                 self._wait_for_room(command)
-            if self._closed:
+            if self._closed.is_set():
                 raise closed_error()
             command.waiter = waiter
             self._queue.add(command)
@@ -139,12 +141,10 @@ class Pipeline:
     def close(self) -> None:
         """Fails what has no answer yet, and ends the stream."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             self._queue.fail_all(closed_error())
             self._room.notify_all()
             streaming = self._streaming
-            if self._wait is not None:
-                self._wait.interrupt()
             if self._call is not None:
                 self._call.cancel()
         if streaming is not None:
@@ -180,26 +180,16 @@ class Pipeline:
             self._room.notify_all()
             if self._queue.is_empty():
                 return
-        wait = backoff_seconds(self._failures, random.random())  # noqa: S311  (no secret)
-        with ConnectivityWait(self._channel) as news:
-            self._let_close_interrupt(news)
-            news.at_most(max(wait, error.retry_delay_seconds or 0.0))
-
-    def _let_close_interrupt(self, wait: ConnectivityWait) -> None:
-        with self._lock:
-            self._wait = wait
-            if self._closed:
-                wait.interrupt()
+        self._closed.wait(wait_seconds(error, self._failures, random.random()))  # noqa: S311
 
     def _run_stream(self) -> None:
         """Runs one stream until it is idle; raises the error that it broke with."""
         stream = _Stream()
-        call = self._call = self._open_call(self._frames(stream), metadata=self._metadata)
+        call: Any = None
         try:
-            self._wait_until_connected(call)
-            with self._lock:
-                stream.is_connected = True
-                self._work.notify_all()
+            self._reach()
+            call = self._open_call(self._frames(stream), metadata=self._metadata)
+            self._let_close_cancel(call)
             for response in call:
                 with self._lock:
                     self._queue.answer(response)
@@ -214,14 +204,27 @@ class Pipeline:
             with self._lock:
                 stream.is_over = True
                 self._work.notify_all()
-            call.cancel()
+            if call is not None:
+                call.cancel()
 
-    def _wait_until_connected(self, call: Any) -> None:
-        """Keeps commands back until there is a connection: what never left has a known outcome."""
-        with ConnectivityWait(self._channel) as news:
-            self._let_close_interrupt(news)
-            if call.add_callback(news.interrupt):
-                news.until_connected()
+    def _reach(self) -> None:
+        """Raises if the service is not there: what was never sent then has a known outcome."""
+        call = self._ping.future(b"", metadata=self._metadata)
+        self._let_close_cancel(call)
+        try:
+            call.result()
+        except grpc.FutureCancelledError:
+            raise closed_error() from None
+        except grpc.RpcError as failed:
+            if failed_call(failed).code() is grpc.StatusCode.UNAVAILABLE:
+                raise
+            # Any other answer is an answer too.
+
+    def _let_close_cancel(self, call: Any) -> None:
+        with self._lock:
+            self._call = call
+            if self._closed.is_set():
+                call.cancel()
 
     def _frames(self, stream: _Stream) -> Iterator[bytes]:
         """Gives gRPC one frame after the other, until the stream is idle or over."""
@@ -235,7 +238,7 @@ class Pipeline:
     def _next_frame(self, stream: _Stream) -> bytes | None:
         """The next frame, once there is one; None if the stream is idle or over."""
         while not stream.is_over:
-            frame = self._queue.next_frame() if stream.is_connected else None
+            frame = self._queue.next_frame()
             if frame is not None:
                 return frame
             woken = self._work.wait(STREAM_IDLE_SECONDS_MAX)

@@ -1,15 +1,13 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``current_home``, ``open_channel``, ``open_stream``, ``pause`` and ``RpcError``.
+``current_home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
 
-import queue
 import time
-from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -43,58 +41,9 @@ def open_channel(options: ConnectionOptions) -> Channel:
     return grpc.secure_channel(options.target, options.credentials, options.as_grpc())
 
 
-class ConnectivityWait:
-    """Waits for a channel to be connected, by being told of every change.
-
-    Used as a context manager, which is what subscribes to the changes. Asks the channel to
-    connect if it is idle.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._news: queue.SimpleQueue[grpc.ChannelConnectivity | None] = queue.SimpleQueue()
-        self._tell = self._news.put
-
-    def __enter__(self) -> Self:
-        self._channel.subscribe(self._tell, try_to_connect=True)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._channel.unsubscribe(self._tell)
-
-    def interrupt(self) -> None:
-        """Ends the wait, from another thread."""
-        self._news.put(None)
-
-    def until_connected(self) -> None:
-        """Returns when the channel is connected, or when interrupted."""
-        state: grpc.ChannelConnectivity | None = grpc.ChannelConnectivity.IDLE
-        while state not in (None, grpc.ChannelConnectivity.READY):
-            state = self._news.get()
-
-    def at_most(self, seconds: float) -> None:
-        """Returns after so long, or sooner when a lost connection is back or when interrupted."""
-        end = time.monotonic() + seconds
-        was_lost = False
-        try:
-            while (state := self._news.get(timeout=max(end - time.monotonic(), 0))) is not None:
-                if state is not grpc.ChannelConnectivity.READY:
-                    was_lost = True
-                elif was_lost:
-                    return
-        except queue.Empty:
-            return
-
-
-def pause(channel: Channel, seconds: float) -> None:
-    """Waits so long, or less if the connection is lost now and comes back before."""
-    with ConnectivityWait(channel) as wait:
-        wait.at_most(seconds)
+def sleep(seconds: float) -> None:
+    """Waits so long."""
+    time.sleep(seconds)
 
 
 class ResponseStream(Generic[ResponseT]):

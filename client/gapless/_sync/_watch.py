@@ -16,7 +16,7 @@ from gapless._options import WATCH_SILENCE_SECONDS_MAX
 from gapless._queries import QueryKind
 from gapless._retry import seconds_before_retry
 from gapless._sync._calls import Calls
-from gapless._sync._transport import ResponseStream, RpcError, failed_call, pause
+from gapless._sync._transport import ResponseStream, RpcError, failed_call, sleep
 from gapless._watching import WatchItem, WatchPosition
 from gapless.errors import GaplessError
 from gapless.v1 import events_pb2
@@ -128,7 +128,7 @@ class Watch:
         if wait is None:
             self._closed = True
             raise error
-        pause(self._calls.connection.channel(), wait)
+        sleep(wait)
 
     def close(self) -> None:
         """Ends the watch; iterating stops. Again: does nothing."""
