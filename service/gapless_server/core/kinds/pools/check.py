@@ -57,7 +57,7 @@ def _problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
     if pool.gap_free:
         yield from _order_problems(state, pool_id)
     else:
-        yield from _free_problems(tables, pool_id, pool)
+        yield from _free_problems(state, pool_id, pool)
     yield from _expiry_problems(tables, pool_id)
 
 
@@ -115,14 +115,17 @@ def _order_problems(state: State, pool_id: str) -> Iterator[str]:
                 yield f"number {number} is void and held"
 
 
-def _free_problems(tables: PoolTables, pool_id: str, pool: PoolRow) -> Iterator[str]:
+def _free_problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
     """What is free is exactly what the pool may give and nobody holds."""
+    tables = pool_tables(state)
     expected = subtract(pool.allowed, held_runs(tables, pool_id))
     free = tuple(Run(first, last) for last, first in tables.free.scan(pool_id))
     for run in sorted(set(expected) - set(free)):
         yield f"the numbers {run.first}-{run.last} should be a run of free numbers and are not"
     for run in sorted(set(free) - set(expected)):
         yield f"the numbers {run.first}-{run.last} are kept as a run of free numbers and are not"
+    if pool_counts(state, pool_id).first_free != next(iter(free), None):
+        yield "the first run of free numbers is not kept as it is"
     lengths = {first: length for (length, first), _ in tables.free_lengths.scan(pool_id)}
     if lengths != {run.first: run.length for run in free}:
         yield "the lengths of the runs of free numbers are not kept as they are"

@@ -49,8 +49,8 @@ def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> 
         update_time_us=moment.time_us,
     )
     tables.pools.put(ALL, event.pool_id, pool)
-    tables.counts.put(event.pool_id, PoolCounts())
-    rebuild_free(tables, event.pool_id, pool)
+    first_free = rebuild_free(tables, event.pool_id, pool)
+    tables.counts.put(event.pool_id, PoolCounts(first_free=first_free))
 
 
 def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> None:
@@ -66,10 +66,11 @@ def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> 
         update_time_us=moment.time_us,
     )
     outside = size(subtract(held_runs(tables, event.pool_id), pool.allowed))
-    counts = msgspec.structs.replace(pool_counts(state, event.pool_id), outside=outside)
+    first_free = rebuild_free(tables, event.pool_id, pool)
+    counts = pool_counts(state, event.pool_id)
+    counts = msgspec.structs.replace(counts, outside=outside, first_free=first_free)
     tables.pools.put(ALL, event.pool_id, pool)
     tables.counts.put(event.pool_id, counts)
-    rebuild_free(tables, event.pool_id, pool)
 
 
 def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) -> None:
@@ -89,16 +90,18 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
     tables.reservations.put(pool_id, holder, row)
     if row.expire_time_us:
         tables.expiries.put(pool_id, (row.expire_time_us, *holder), True)
+    counts = pool_counts(state, pool_id)
+    first_free = counts.first_free
     for run in runs:
         tables.held.put(pool_id, run.last, HeldRow(run.first, holder))
         if not pool.gap_free:
-            take_from_free(tables, pool_id, pool, run)
-    counts = pool_counts(state, pool_id)
+            first_free = take_from_free(tables, pool_id, pool, first_free, run)
     counts = msgspec.structs.replace(
         counts,
         held=counts.held + size(runs),
         reservations=counts.reservations + 1,
         last_number=runs[-1].last if pool.gap_free else -1,
+        first_free=first_free,
     )
     tables.counts.put(pool_id, counts)
 
@@ -131,14 +134,16 @@ def reservations_released(state: State, event: pb.ReservationsReleased, moment: 
         holder = (ended.owner_id, ended.key)
         row = require_row(tables, event.pool_id, holder)
         _forget(tables, event.pool_id, holder, row)
+        counts = _without(pool_counts(state, event.pool_id), pool, row.runs)
         if pool.gap_free:
             void = VoidRow(holder, row.create_time_us, moment.time_us, ended.cause)
             for number in ended.numbers:
                 tables.voids.put(event.pool_id, number, void)
         else:
+            first_free = counts.first_free
             for run in row.runs:
-                give_to_free(tables, event.pool_id, pool, run)
-        counts = _without(pool_counts(state, event.pool_id), pool, row.runs)
+                first_free = give_to_free(tables, event.pool_id, pool, first_free, run)
+            counts = msgspec.structs.replace(counts, first_free=first_free)
         tables.counts.put(event.pool_id, counts)
 
 

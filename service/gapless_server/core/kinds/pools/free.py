@@ -12,7 +12,13 @@ from gapless_server.core.kinds.pools.ranges import (
     holds,
     size,
 )
-from gapless_server.core.kinds.pools.tables import PoolTables, free_run_from
+from gapless_server.core.kinds.pools.tables import (
+    PoolCounts,
+    PoolRow,
+    PoolTables,
+    free_count,
+    free_run_from,
+)
 
 
 class Free(Protocol):
@@ -40,17 +46,20 @@ class Free(Protocol):
 class TableFree:
     """The free numbers of a pool as its tables have them: nothing takes time with their number."""
 
-    def __init__(self, tables: PoolTables, pool_id: str, count: int) -> None:
+    def __init__(self, tables: PoolTables, pool_id: str, pool: PoolRow, counts: PoolCounts) -> None:
         self._tables = tables
         self._pool_id = pool_id
-        self._count = count
+        self._pool = pool
+        self._counts = counts
 
     def count(self) -> int:
         """Returns how many numbers are free."""
-        return self._count
+        return free_count(self._pool, self._counts)
 
     def preferred(self) -> Iterator[int]:
         """Yields the preferred numbers that are free, in the order of preference."""
+        if not self._pool.preferred:
+            return iter(())
         return (number for _, number in self._tables.free_preferred.scan(self._pool_id))
 
     def runs(self) -> Iterator[Run]:
@@ -59,7 +68,7 @@ class TableFree:
 
     def run_from(self, number: int) -> Run | None:
         """Returns the first run from a number on, cut off below it; None if there is none."""
-        run = free_run_from(self._tables, self._pool_id, number)
+        run = free_run_from(self._tables, self._pool_id, self._counts.first_free, number)
         return Run(number, run.last) if run is not None and run.first < number else run
 
     def tightest(self, length: int) -> Run | None:

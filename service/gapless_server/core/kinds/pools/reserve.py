@@ -15,7 +15,6 @@ from gapless_server.core.kinds.pools.release import Ending, due_endings, release
 from gapless_server.core.kinds.pools.tables import (
     PoolRow,
     ReservationRow,
-    free_count,
     pool_counts,
     pool_tables,
     require_pool,
@@ -126,7 +125,7 @@ def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> 
     counts = pool_counts(state, pool_id)
     if pool.gap_free:
         return ListedFree(tuple(from_number(pool.allowed, counts.last_number + 1)), ())
-    table_free = TableFree(pool_tables(state), pool_id, free_count(pool, counts))
+    table_free = TableFree(pool_tables(state), pool_id, pool, counts)
     if not released:
         return table_free
     back = (run for ending in released for run in all_within(ending.row.runs, pool.allowed))

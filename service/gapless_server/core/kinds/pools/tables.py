@@ -51,6 +51,7 @@ class PoolCounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reservations: int = 0
     void: int = 0
     last_number: int = -1  # of a gap-free pool; -1 before the first
+    first_free: Run | None = None  # the first run of `free`, so that mostly nothing is looked up
 
 
 class ReservationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -93,7 +94,8 @@ class PoolTables:
     1. `held` has exactly the runs of `reservations`.
     2. `free` has exactly `allowed` without `held`, joined, as first number by last number; it is
        empty for gap-free pools, whose free numbers all lie above the last one given.
-    3. `free_lengths` has (length, first) of each run of `free`.
+    3. `free_lengths` has (length, first) of each run of `free`; the first run of all stands in
+       `counts` as well.
     4. `free_preferred` has the free ones of a pool's preferred numbers, by their rank.
     5. `expiries` has (expire time, owner, key) of each reservation with a time to live.
     """
@@ -243,61 +245,89 @@ def preferred_in(pool: PoolRow, run: Run) -> Iterator[tuple[int, int]]:
         yield rank, number
 
 
-def rebuild_free(tables: PoolTables, pool_id: str, pool: PoolRow) -> None:
-    """Works out anew which numbers are free, after the range has changed."""
+def rebuild_free(tables: PoolTables, pool_id: str, pool: PoolRow) -> Run | None:
+    """Works out anew which numbers are free, after the range has changed; returns the first run."""
     tables.free.drop(pool_id)
     tables.free_lengths.drop(pool_id)
     tables.free_preferred.drop(pool_id)
-    if not pool.gap_free:
-        for run in subtract(pool.allowed, held_runs(tables, pool_id)):
-            _put_free(tables, pool_id, run)
-            for rank, number in preferred_in(pool, run):
-                tables.free_preferred.put(pool_id, rank, number)
+    if pool.gap_free:
+        return None
+    runs = subtract(pool.allowed, held_runs(tables, pool_id))
+    for run in runs:
+        _put_free(tables, pool_id, run)
+        for rank, number in preferred_in(pool, run):
+            tables.free_preferred.put(pool_id, rank, number)
+    return runs[0] if runs else None
 
 
-def free_run_from(tables: PoolTables, pool_id: str, number: int) -> Run | None:
+def free_run_from(
+    tables: PoolTables, pool_id: str, first_free: Run | None, number: int
+) -> Run | None:
     """Returns the first run of free numbers that does not end before a number, or None."""
+    if first_free is None or number <= first_free.last:
+        return first_free
     for last, first in tables.free.scan(pool_id, after=number - 1):
         return Run(first, last)
     return None
 
 
-def take_from_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
-    """Takes a run out of the free numbers that hold it."""
-    whole = free_run_from(tables, pool_id, run.first)
+def take_from_free(
+    tables: PoolTables, pool_id: str, pool: PoolRow, first_free: Run | None, run: Run
+) -> Run | None:
+    """Takes a run out of the free numbers that hold it; returns what is the first run then."""
+    whole = free_run_from(tables, pool_id, first_free, run.first)
     assert whole is not None  # decided against the same table
     assert whole.first <= run.first
     assert run.last <= whole.last
+    left = Run(whole.first, run.first - 1) if whole.first < run.first else None
+    right = Run(run.last + 1, whole.last) if run.last < whole.last else None
     # What is left is put before the whole is deleted: a partition that is emptied for a moment
     # would lose the order of its keys, and find it anew each time.
-    if whole.first < run.first:
-        _put_free(tables, pool_id, Run(whole.first, run.first - 1))
-    if run.last < whole.last:
-        _put_free(tables, pool_id, Run(run.last + 1, whole.last))
-    else:
+    for part in (left, right):
+        if part is not None:
+            _put_free(tables, pool_id, part)
+    if right is None:
         tables.free.delete(pool_id, whole.last)
     tables.free_lengths.delete(pool_id, (whole.length, whole.first))
-    for rank, _ in preferred_in(pool, run):
-        tables.free_preferred.delete(pool_id, rank)
+    if pool.preferred:
+        for rank, _ in preferred_in(pool, run):
+            tables.free_preferred.delete(pool_id, rank)
+    if whole != first_free:
+        return first_free
+    return left or right or _first_free(tables, pool_id)
 
 
-def give_to_free(tables: PoolTables, pool_id: str, pool: PoolRow, run: Run) -> None:
-    """Makes free what the pool may still give of a run, and joins it to what touches it."""
+def give_to_free(
+    tables: PoolTables, pool_id: str, pool: PoolRow, first_free: Run | None, run: Run
+) -> Run | None:
+    """Makes free what the pool may still give of a run, joined to what touches it.
+
+    Returns what is the first run then.
+    """
     for part in within(run, pool.allowed):
-        first, last = part
+        whole = part
         first_below = tables.free.get(pool_id, part.first - 1)
         if first_below is not None:
-            first = first_below
-            below = Run(first, part.first - 1)
+            below = Run(first_below, part.first - 1)
+            whole = Run(below.first, whole.last)
             tables.free.delete(pool_id, below.last)
             tables.free_lengths.delete(pool_id, (below.length, below.first))
-        above = free_run_from(tables, pool_id, part.last + 1)
+        above = free_run_from(tables, pool_id, first_free, part.last + 1)
         if above is not None and above.first == part.last + 1:
-            last = above.last
+            whole = Run(whole.first, above.last)
             tables.free_lengths.delete(pool_id, (above.length, above.first))
-        _put_free(tables, pool_id, Run(first, last))
+        _put_free(tables, pool_id, whole)
         for rank, number in preferred_in(pool, part):
             tables.free_preferred.put(pool_id, rank, number)
+        if first_free is None or whole.first <= first_free.first:
+            first_free = whole
+    return first_free
+
+
+def _first_free(tables: PoolTables, pool_id: str) -> Run | None:
+    for last, first in tables.free.scan(pool_id):
+        return Run(first, last)
+    return None
 
 
 def _put_free(tables: PoolTables, pool_id: str, run: Run) -> None:
