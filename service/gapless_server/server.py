@@ -21,6 +21,7 @@ from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.unary import kind_handlers, kind_services
 from gapless_server.settings import Settings
 from gapless_server.writer.clock import Clock, SystemClock
+from gapless_server.writer.command_log import log_commands
 from gapless_server.writer.namespace import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
 
@@ -133,6 +134,7 @@ class Server:
                 settings.create_namespaces,
             ),
             self._fail,
+            log_commands if settings.log_level == "debug" else None,
         )
 
     def _grpc_server(self, pages: PageLimits) -> grpc.aio.Server:

@@ -21,14 +21,22 @@ _LEVELS: Final = {
 
 def configure_logs(settings: Settings) -> None:
     """Sets how this process logs, to standard error. Never called by a library."""
+    # Tracebacks come without local variables, which hold payloads and keys.
     console = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
     form: list[Processor]
     if console:
-        form = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        form = [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        ]
     else:
-        form = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        form = [
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -61,6 +61,10 @@ class Frame:
         self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
 
+# Told of the frames of a round and their outcomes, once these are final. Must not fail.
+OnRound = Callable[[str, Sequence[Frame], Sequence[Sequence[Outcome]]], None]
+
+
 class Namespace:
     """An open namespace. Made by `open`; every method belongs to the event loop it was made on."""
 
@@ -72,6 +76,7 @@ class Namespace:
         clock: Clock,
         limits: WriterLimits,
         on_fatal: Callable[[str, BaseException], None],
+        on_round: OnRound | None = None,
     ) -> None:
         self.name = name
         self._kernel = kernel
@@ -79,6 +84,7 @@ class Namespace:
         self._clock = clock
         self._limits = limits
         self._on_fatal = on_fatal
+        self._on_round = on_round
         self._state = kernel.new_state()
         self._requests = RequestIndex()
         self.feed = Feed(limits.feed_bytes_max)
@@ -104,9 +110,10 @@ class Namespace:
         clock: Clock,
         limits: WriterLimits,
         on_fatal: Callable[[str, BaseException], None],
+        on_round: OnRound | None = None,
     ) -> Namespace:
         """Replays the log and starts the writer. Raises Corrupt where the chain is broken."""
-        namespace = cls(name, kernel, journal, clock, limits, on_fatal)
+        namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
         async for record in journal.read(1):
             namespace._replay_round(record)
             await asyncio.sleep(0)
@@ -287,6 +294,8 @@ class Namespace:
             if not frame.outcomes.done():
                 frame.outcomes.set_result(frame_outcomes)
         self._frames_in_round = []
+        if self._on_round is not None:
+            self._on_round(self.name, frames, outcomes)
         self._run_reads()
 
     async def _decide(

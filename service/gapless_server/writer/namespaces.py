@@ -14,7 +14,7 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, JournalError, JournalStore
 from gapless_server.writer.clock import Clock
-from gapless_server.writer.namespace import Namespace, WriterLimits
+from gapless_server.writer.namespace import Namespace, OnRound, WriterLimits
 
 _log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ class Namespaces:
         writer_limits: WriterLimits,
         limits: NamespaceLimits,
         on_fatal: Callable[[str, BaseException], None],
+        on_round: OnRound | None = None,
     ) -> None:
         self.kernel = kernel
         self.store = store
@@ -55,6 +56,7 @@ class Namespaces:
         self._writer_limits = writer_limits
         self._limits = limits
         self._on_fatal = on_fatal
+        self._on_round = on_round
         self._slots: dict[str, _Slot] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -130,7 +132,13 @@ class Namespaces:
             journal = await self.store.open(name)
             try:
                 return await Namespace.open(
-                    name, self.kernel, journal, self._clock, self._writer_limits, self._on_fatal
+                    name,
+                    self.kernel,
+                    journal,
+                    self._clock,
+                    self._writer_limits,
+                    self._on_fatal,
+                    self._on_round,
                 )
             except BaseException:
                 await journal.close()

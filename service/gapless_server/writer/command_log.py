@@ -1,0 +1,49 @@
+"""One log line a command, at debug: what it was, whose, and what became of it.
+
+Never what it said: no payload, no attribute, no key of a push endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from gapless.v1.commands_pb2 import CommandResult
+from gapless_server.core.refusals import Refused
+from gapless_server.writer.namespace import Frame
+from gapless_server.writer.rounds import Outcome
+
+_log = structlog.get_logger()
+
+
+def log_commands(
+    namespace: str, frames: Sequence[Frame], outcomes: Sequence[Sequence[Outcome]]
+) -> None:
+    """Logs the commands of a round, once their outcomes are final."""
+    for frame, frame_outcomes in zip(frames, outcomes, strict=True):
+        for command, outcome in zip(frame.commands, frame_outcomes, strict=True):
+            if isinstance(command, Refused):
+                name, request_id = None, None
+            else:
+                name = command.WhichOneof("command")
+                request_id = getattr(getattr(command, name), "request_id", None) if name else None
+            _log.debug(
+                "command",
+                namespace=namespace,
+                caller=frame.caller,
+                command=name,
+                request_id=request_id,
+                **_became(outcome),
+            )
+
+
+def _became(outcome: Outcome) -> dict[str, object]:
+    if isinstance(outcome, Refused):
+        return {"refused": outcome.row.reason}
+    result = CommandResult.FromString(outcome.result())
+    name = result.WhichOneof("result")
+    receipt = None if name is None else getattr(result, name).receipt
+    if receipt is None:
+        return {}
+    return {"position": receipt.position, "replayed": receipt.replayed, "changed": receipt.changed}
