@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from google.protobuf.message import Message
 
-from gapless.v1.commands_pb2 import Command
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless.v1.events_pb2 import Entry, Event
 from gapless_server.core.kernel import Context, Kernel
 from gapless_server.core.kinds import KINDS
@@ -64,10 +64,8 @@ class Story:
         typed = type(command)()
         typed.CopyFrom(command)
         typed.request_id = request_id  # type: ignore[attr-defined]
-        field = KERNEL.command_fields[type(command)]
-        command_type, message = KERNEL.typed(new_command(**{field: typed}))
         context = Context(moment, caller, f"made-{moment.position}-")
-        decision = KERNEL.decide(self.state, command_type, message, context)
+        decision = KERNEL.typed(command_of(typed)).decide(self.state, context)
         KERNEL.evolve(self.state, decision.events, moment)
         entry = Entry(
             position=moment.position,
@@ -134,6 +132,13 @@ class Story:
             moment = Moment(entry.position, START_TIME_US + entry.position * STEP_US)
             KERNEL.replay(replayed, entry.events, moment)
         assert replayed.digest() == self.state.digest()
+
+
+def command_of(message: Message) -> Command:
+    """Returns a typed command, or a batch, with the union around it."""
+    if isinstance(message, ExecuteBatchRequest):
+        return Command(execute_batch=message)
+    return new_command(**{KERNEL.command_fields[type(message)]: message})
 
 
 def union_of(event: Message) -> Event:

@@ -2,14 +2,15 @@
 
 A fingerprint is one byte for the command's type, one byte for each field that the command set,
 and then for each of these eight bytes: the XXH3 hash of the field's value. Types and fields are
-given by their numbers, which must therefore stay below 256. So two commands are told apart, the
-fields that differ can be named, and a field that a later version adds leaves old fingerprints as
-they are. The request id is left out: it is the key that a fingerprint is looked up by.
+given by their numbers, which must therefore stay below 255; that number stands for the guards that
+came with the command. So two commands are told apart, the fields that differ can be named, and a
+field that a later version adds leaves old fingerprints as they are. The request id is left out: it
+is the key that a fingerprint is looked up by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,10 @@ from gapless_server.core.validation import is_map
 
 _DIGEST_BYTES = 8
 _REQUEST_ID = "request_id"
+# The guards, as if they were a field of the command, with a number that no field has.
+_GUARDS = 255
+_GUARDS_NAME = "guards"
+_LENGTH_BYTES = 4
 
 
 class _FieldReader(NamedTuple):
@@ -33,7 +38,7 @@ class _FieldReader(NamedTuple):
     to_bytes: Callable[[Any], bytes]
 
 
-def fingerprint(command: Message, command_number: int) -> bytes:
+def fingerprint(command: Message, command_number: int, guards: Sequence[Message] = ()) -> bytes:
     """Returns the fingerprint of a typed command; `command_number` is its field in Command."""
     command_type: Any = type(command)
     has_field = command_type.HasField
@@ -51,7 +56,15 @@ def fingerprint(command: Message, command_number: int) -> bytes:
                 continue
         header += number
         digests += xxh3_64_digest(to_bytes(value))
+    if guards:
+        header += bytes((_GUARDS,))
+        digests += xxh3_64_digest(_joined(guards))
     return header + digests
+
+
+def _joined(guards: Sequence[Message]) -> bytes:
+    parts = [guard.SerializeToString(deterministic=True) for guard in guards]
+    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
 
 
 def differing_fields(old: bytes, new: bytes, command: Descriptor) -> list[str]:
@@ -63,12 +76,17 @@ def differing_fields(old: bytes, new: bytes, command: Descriptor) -> list[str]:
         return ["command"]
     old_digests, new_digests = _digests(old), _digests(new)
     return [
-        command.fields_by_number[number].name
-        if number in command.fields_by_number
-        else f"field {number}"
+        _field_name(command, number)
         for number in sorted(old_digests.keys() | new_digests.keys())
         if old_digests.get(number) != new_digests.get(number)
     ]
+
+
+def _field_name(command: Descriptor, number: int) -> str:
+    if number == _GUARDS:
+        return _GUARDS_NAME
+    field = command.fields_by_number.get(number)
+    return f"field {number}" if field is None else field.name
 
 
 def _digests(value: bytes) -> dict[int, bytes]:

@@ -10,50 +10,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
+from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.events_pb2 import Event
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
-from gapless_server.core.fingerprint import fingerprint
+from gapless_server.core.batches import BATCH_COMMANDS_MAX, EXECUTE_BATCH, TypedBatch
+from gapless_server.core.commands import CommandType, Decide, TypedCommand
+from gapless_server.core.commands import Context as Context
+from gapless_server.core.commands import Decision as Decision
+from gapless_server.core.guards import GuardCheck, GuardTypes
+from gapless_server.core.guards import Unmet as Unmet
 from gapless_server.core.paging import PageLimits
-from gapless_server.core.refusals import invalid_field
+from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
 from gapless_server.core.state import Moment, State, UndoLog
-from gapless_server.core.validation import Validator
+from gapless_server.core.unions import union_fields
+from gapless_server.core.validation import Validator, below
 
-
-class Context:
-    """What the world contributes to one command: its moment, its caller, and randomness."""
-
-    __slots__ = ("_ids_made", "caller", "id_prefix", "moment")
-
-    def __init__(self, moment: Moment, caller: str, id_prefix: str) -> None:
-        self.moment = moment
-        self.caller = caller
-        self.id_prefix = id_prefix
-        self._ids_made = 0
-
-    def new_id(self) -> str:
-        """Returns an id that nothing else has: `id_prefix` is unique to the command."""
-        self._ids_made += 1
-        return f"{self.id_prefix}{self._ids_made:x}"
-
-
-class Decision(NamedTuple):
-    """What a command leads to: its events, in order, and its response without a receipt.
-
-    No events means that all was as asked: the receipt then says changed=false.
-    """
-
-    events: Sequence[Message]
-    response: Message
-
-
-# decide(state, command, context): reads state, never changes it; raises Refused.
-Decide = Callable[[State, Any, Context], Decision]
 # evolve(state, event, moment): changes state; never refuses.
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
@@ -66,31 +41,19 @@ TimedQuery = Callable[[State, Any, PageLimits, int], Message]
 class Kind:
     """A kind of thing: what it registers with the kernel.
 
-    `commands`, `events`, `queries` and `timed_queries` are keyed by the type of the message.
+    `commands`, `guards`, `events`, `queries` and `timed_queries` are keyed by the type of the
+    message.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 
     name: str
     tables: Sequence[Callable[[UndoLog], Any]] = ()
     commands: Mapping[type[Message], Decide] = field(default_factory=dict)
+    guards: Mapping[type[Message], GuardCheck] = field(default_factory=dict)
     events: Mapping[type[Message], Evolve] = field(default_factory=dict)
     queries: Mapping[type[Message], Query] = field(default_factory=dict)
     timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
     auditors: Sequence[Callable[[], Auditor]] = ()
-
-
-def message_class(field: FieldDescriptor) -> type[Message]:
-    """Returns the type of the messages that a field of a union holds."""
-    assert field.message_type is not None  # the unions hold messages only
-    return GetMessageClass(field.message_type)
-
-
-class CommandType(NamedTuple):
-    """A command that some kind decides: its field and number in Command, and its decider."""
-
-    field: str
-    number: int
-    decide: Decide
 
 
 class EventType(NamedTuple):
@@ -104,30 +67,33 @@ class EventType(NamedTuple):
 class Kernel:
     """The registry of kinds and the one way through them."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], batch_commands_max: int = BATCH_COMMANDS_MAX) -> None:
         self.kinds = tuple(kinds)
         self.validator = Validator()
+        self._member_validator = Validator(
+            {"request_id": "must be empty in a batch, which has one request_id for all"}
+        )
+        self._batch_commands_max = batch_commands_max
         self.queries: dict[type[Message], TimedQuery] = {}
         self.command_fields: dict[type[Message], str] = {}
         self._commands: dict[str, CommandType] = {}
+        self._guards = GuardTypes(self.validator)
+        self._command_union = union_fields(Command.DESCRIPTOR, "command")
         self.event_types: dict[type[Message], EventType] = {
-            message_class(field): EventType(field.name, field.number, [])
-            for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields
+            event_type: EventType(field.name, field.number, [])
+            for event_type, field in union_fields(Event.DESCRIPTOR, "event").items()
         }
         for kind in self.kinds:
             self._register(kind)
 
     def _register(self, kind: Kind) -> None:
-        for union_field in Command.DESCRIPTOR.oneofs_by_name["command"].fields:
-            command_type = message_class(union_field)
-            if command_type in kind.commands:
-                self.command_fields[command_type] = union_field.name
-                self._commands[union_field.name] = CommandType(
-                    union_field.name, union_field.number, kind.commands[command_type]
-                )
-        for command_type in kind.commands:
-            if command_type not in self.command_fields:
+        for command_type, decide in kind.commands.items():
+            union_field = self._command_union.get(command_type)
+            if union_field is None:
                 raise LookupError(f"kind {kind.name}: {command_type.__name__} is not in Command")
+            name = self.command_fields[command_type] = union_field.name
+            self._commands[name] = CommandType(name, union_field.number, decide)
+        self._guards.register(kind.name, kind.guards)
         for event_type, evolve in kind.events.items():
             if event_type not in self.event_types:
                 raise LookupError(f"kind {kind.name}: {event_type.__name__} is not in Event")
@@ -144,30 +110,52 @@ class Kernel:
         """Returns an audit of a whole log, with the auditors of every kind."""
         return Audit(auditor for kind in self.kinds for auditor in kind.auditors)
 
-    def typed(self, command: Command) -> tuple[CommandType, Message]:
-        """Returns the type and the typed message of a command that keeps its field rules.
+    def typed(self, command: Command) -> TypedCommand | TypedBatch:
+        """Returns a command that keeps its field rules, ready to be decided.
 
-        Raises Refused, reason INVALID_FIELD.
+        Raises Refused, reason INVALID_FIELD or BATCH_TOO_LARGE.
         """
         name = command.WhichOneof("command")
         known = self._commands.get(name) if name is not None else None
         if known is None:
+            if name == EXECUTE_BATCH.name:
+                return self._typed_batch(command)
             raise invalid_field("command", "must have exactly one command that this version knows")
         message = getattr(command, known.field)
         self.validator.check(message)
-        return known, message
+        guards = command.guards
+        return TypedCommand(*known, message, self._guards.typed(guards) if guards else ())
 
-    def fingerprint(self, command_type: CommandType, message: Message) -> bytes:
-        """Returns what the command said, for comparing it with a later one of the same id."""
-        return fingerprint(message, command_type.number)
+    def _typed_batch(self, command: Command) -> TypedBatch:
+        batch = command.execute_batch
+        if command.guards:
+            raise invalid_field("guards", "must be empty for a batch, which has guards of its own")
+        self.validator.check(batch)
+        if len(batch.commands) > self._batch_commands_max:
+            raise Refused(
+                errors_pb2.ERROR_REASON_BATCH_TOO_LARGE,
+                commands=len(batch.commands),
+                commands_max=self._batch_commands_max,
+            )
+        members = [
+            self._typed_member(member, f"commands[{index}]")
+            for index, member in enumerate(batch.commands)
+        ]
+        return TypedBatch(batch, members, self._guards.typed(batch.guards), self.evolve)
 
-    def decide(
-        self, state: State, command_type: CommandType, message: Message, context: Context
-    ) -> Decision:
-        """Returns the events of a command and its response; changes nothing. Raises Refused."""
-        return command_type.decide(state, message, context)
+    def _typed_member(self, member: Command, path: str) -> TypedCommand:
+        name = member.WhichOneof("command")
+        if name == EXECUTE_BATCH.name:
+            raise invalid_field(f"{path}.{name}", "must not be a batch in a batch")
+        known = self._commands.get(name) if name is not None else None
+        if known is None:
+            raise invalid_field(path, "must have exactly one command that this version knows")
+        message = getattr(member, known.field)
+        if faults := self._member_validator.faults(message):
+            raise invalid_fields(tuple(below(f"{path}.{name}", faults)))
+        return TypedCommand(*known, message, self._guards.typed(member.guards, f"{path}.guards"))
 
-    def evolve(self, state: State, events: Iterable[Message], moment: Moment) -> None:
+    def evolve(self, state: State, events: Sequence[Message], moment: Moment) -> None:
         """Changes state by typed events. An exception here is a fault of the service."""
         for event in events:
             for evolve in self.event_types[type(event)].evolvers:

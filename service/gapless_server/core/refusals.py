@@ -66,6 +66,7 @@ class Refused(Exception):
         retry_after_seconds: float | None = None,
         **metadata: object,
     ) -> None:
+        self.reason = reason
         self.row = ERROR_TABLE[reason]
         self.metadata = {key: str(value) for key, value in metadata.items()}
         self.faults = faults

@@ -13,7 +13,9 @@ from google.protobuf.message import Message
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import (
     DESCRIPTOR,
+    Command,
     CommandResult,
+    ExecuteBatchRequest,
     ExecuteRequest,
     ExecuteResponse,
     PipelineResponse,
@@ -24,6 +26,7 @@ from gapless_server.rpc.parsing import parse_frame
 from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import execute, unary_handler
+from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespace import Frame, Namespace
 from gapless_server.writer.namespaces import Namespaces
 from gapless_server.writer.wire import bytes_tag, field
@@ -66,6 +69,7 @@ class CommandServicer:
             SERVICE.full_name,
             {
                 "Execute": unary_handler(ExecuteRequest, self._execute),
+                "ExecuteBatch": unary_handler(ExecuteBatchRequest, self._execute_batch),
                 "Pipeline": grpc.stream_stream_rpc_method_handler(self._pipeline),
             },
         )
@@ -76,6 +80,10 @@ class CommandServicer:
             raise invalid_field("command", "is required")
         answer = await execute(self._namespaces, request.command, scope)
         return ExecuteResponse(result=CommandResult.FromString(answer.result()))
+
+    async def _execute_batch(self, request: Message, scope: CallScope) -> Answer:
+        assert isinstance(request, ExecuteBatchRequest)
+        return await execute(self._namespaces, Command(execute_batch=request), scope)
 
     async def _pipeline(
         self, requests: AsyncIterator[bytes], context: ServicerContext

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import structlog
-from google.protobuf.message import Message
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
-from gapless_server.core.fingerprint import differing_fields
-from gapless_server.core.kernel import CommandType, Context, Decision, Kernel
+from gapless_server.core.batches import TypedBatch
+from gapless_server.core.commands import Context, Decision, TypedCommand
+from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
@@ -71,27 +71,27 @@ class RoundBuilder:
         Raises EntryNeeded.
         """
         try:
-            command_type, message = self._kernel.typed(command)
-            request_id: str = message.request_id  # type: ignore[attr-defined]  # every command has one
+            typed = self._kernel.typed(command)
+            request_id: str = typed.message.request_id  # type: ignore[attr-defined]  # every command has one
             key = request_key(caller, request_id)
             known = self._requests.get(key)
             if known is not None:
-                return self._replay(known, command_type, message)
+                return self._replay(known, typed)
             position = self._next_position
             moment = Moment(position, self._time_us)
             context = Context(moment, caller, f"{self._id_seed}{position:x}-")
-            decision = self._decide(command_type, message, context)
+            decision = self._decide(typed, context)
         except Refused as refusal:
             return refusal
-        events, response = decision
+        events, response = decision.events, decision.response
         self._kernel.evolve(self._state, events, moment)
         event_types = self._kernel.event_types
-        answer = Answer(command_type.number, response.SerializeToString(deterministic=True))
+        answer = Answer(typed.number, response.SerializeToString(deterministic=True))
         entry = self._writer.entry(
             position,
             request_id,
             caller,
-            self._kernel.fingerprint(command_type, message),
+            typed.fingerprint(),
             [(event_types[type(event)], event) for event in events],
             answer,
         )
@@ -109,19 +109,19 @@ class RoundBuilder:
         data = b"".join(self._entries)
         return Round(first, last, data, link(self._head.chain_hash, first, last, data))
 
-    def _decide(self, command_type: CommandType, message: Message, context: Context) -> Decision:
+    def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
         try:
-            return self._kernel.decide(self._state, command_type, message, context)
+            return typed.decide(self._state, context)
         except Refused:
             raise
         except Exception as error:
             # Deciding changes nothing, so a fault in it is this command's alone (G5).
-            _log.exception("command_fault", command=command_type.field, fault_id=context.id_prefix)
+            _log.exception("command_fault", command=typed.field, fault_id=context.id_prefix)
             raise Refused(
                 errors_pb2.ERROR_REASON_INTERNAL_FAULT, fault_id=context.id_prefix
             ) from error
 
-    def _replay(self, position: int, command_type: CommandType, message: Message) -> Outcome:
+    def _replay(self, position: int, typed: TypedCommand | TypedBatch) -> Outcome:
         """Answers a known request id from its entry, pending or durable (G3)."""
         pending_index = position - self._head.position - 1
         if pending_index >= 0:
@@ -131,13 +131,11 @@ class RoundBuilder:
             if known is None:
                 raise EntryNeeded(position)
             stored = known
-        asked = self._kernel.fingerprint(command_type, message)
-        if asked != stored.fingerprint:
-            differing = differing_fields(stored.fingerprint, asked, message.DESCRIPTOR)  # type: ignore[arg-type]  # either implementation
+        if typed.fingerprint() != stored.fingerprint:
             return Refused(
                 errors_pb2.ERROR_REASON_REQUEST_ID_REUSED,
                 request_id=stored.entry.request_id,
                 position=position,
-                fields=", ".join(differing),
+                fields=", ".join(typed.differing_fields(stored.fingerprint)),
             )
         return replayed_answer(stored)

@@ -1,0 +1,148 @@
+"""Atomic batches: several commands that are decided as one, all of them or none.
+
+A batch is decided like any other command: it gives events and a response, and leaves state as it
+was. Its members see what those before them did because state evolves along, on rows that are put
+back at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+
+from google.protobuf.message import Message
+
+from gapless.v1.commands_pb2 import (
+    Command,
+    CommandResult,
+    ExecuteBatchRequest,
+    ExecuteBatchResponse,
+)
+from gapless_server.core.commands import Context, Decision, TypedCommand
+from gapless_server.core.fingerprint import differing_fields, fingerprint
+from gapless_server.core.guards import TypedGuard, guards_of, require
+from gapless_server.core.refusals import FieldFault, Refused
+from gapless_server.core.state import Moment, State
+
+BATCH_COMMANDS_MAX = 1000
+
+EXECUTE_BATCH = Command.DESCRIPTOR.fields_by_name["execute_batch"]
+
+# How the length of a part of a batch's fingerprint is written; a part is at most 2,296 bytes.
+_LENGTH_BYTES = 2
+
+EvolveAll = Callable[[State, Sequence[Message], Moment], None]
+
+# Filled by the name of a field that the descriptors give.
+_new_result: Callable[..., CommandResult] = CommandResult
+
+
+class MemberRefused(Refused):
+    """The refusal of a whole batch: that of its first member that failed, and where it stood."""
+
+    def __init__(self, member: Refused, path: str, index: int, not_tried: int) -> None:
+        faults = tuple(
+            FieldFault(f"{path}.{fault.field}", fault.description) for fault in member.faults
+        )
+        metadata = dict(member.metadata)
+        if faults and "field" in metadata:
+            metadata["field"] = faults[0].field
+        super().__init__(
+            member.reason,
+            faults=faults,
+            retry_after_seconds=member.retry_after_seconds,
+            **metadata,
+            batch_index=index,
+            batch_not_tried=not_tried,
+        )
+        self.args = (
+            f"{path} is refused, so nothing of the batch was done, and the {not_tried} commands"
+            f" after it were not tried: {member}",
+        )
+
+
+class TypedBatch:
+    """A batch whose members keep their field rules; of the same shape as a `TypedCommand`."""
+
+    __slots__ = ("_evolve", "guards", "members", "message")
+
+    field = EXECUTE_BATCH.name
+    number = EXECUTE_BATCH.number
+
+    def __init__(
+        self,
+        message: ExecuteBatchRequest,
+        members: Sequence[TypedCommand],
+        guards: Sequence[TypedGuard],
+        evolve: EvolveAll,
+    ) -> None:
+        self.message = message
+        self.members = members
+        self.guards = guards
+        self._evolve = evolve
+
+    def decide(self, state: State, context: Context) -> Decision:
+        """Returns what all members lead to; leaves state as it is. Raises Refused."""
+        require(state, self.guards)
+        state.undo.begin()
+        try:
+            return self._decide_members(state, context)
+        finally:
+            state.undo.roll_back()
+
+    def _decide_members(self, state: State, context: Context) -> Decision:
+        events: list[Message] = []
+        response = ExecuteBatchResponse()
+        for index, member in enumerate(self.members):
+            own_ids = f"{context.id_prefix}{index:x}-"
+            try:
+                decision = member.decide(state, Context(context.moment, context.caller, own_ids))
+            except Refused as refusal:
+                path = f"commands[{index}].{member.field}"
+                not_tried = len(self.members) - index - 1
+                raise MemberRefused(refusal, path, index, not_tried) from refusal
+            self._evolve(state, decision.events, context.moment)
+            events.extend(decision.events)
+            response.results.append(_new_result(**{member.field: decision.response}))
+            response.changed.append(bool(decision.events))
+        return Decision(events, response)
+
+    def fingerprint(self) -> bytes:
+        """Returns what the batch said: its number and then, each behind its length, parts.
+
+        The first part is the fingerprint of what the batch says itself, the others are those of
+        its members.
+        """
+        own = fingerprint(ExecuteBatchRequest(), self.number, guards_of(self.guards))
+        parts = [own, *(member.fingerprint() for member in self.members)]
+        lengths_and_parts = [len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts]
+        return bytes((self.number,)) + b"".join(lengths_and_parts)
+
+    def differing_fields(self, old: bytes) -> list[str]:
+        """Names the members and their fields in which an earlier batch of this fingerprint differs.
+
+        Another command altogether is named "command"; a member that only one of the two has, or
+        that is another command, by its place alone.
+        """
+        if old[0] != self.number:
+            return ["command"]
+        [old_own, *old_members] = _parts(old)
+        [own, *_] = _parts(self.fingerprint())
+        differing = differing_fields(old_own, own, ExecuteBatchRequest.DESCRIPTOR)
+        pairs = zip_longest(old_members, self.members)
+        for index, (old_member, member) in enumerate(pairs):
+            path = f"commands[{index}]"
+            if old_member is None or member is None or old_member[0] != member.number:
+                differing.append(path)
+                continue
+            fields = member.differing_fields(old_member)
+            differing.extend(f"{path}.{member.field}.{name}" for name in fields)
+        return differing
+
+
+def _parts(value: bytes) -> Iterator[bytes]:
+    start = 1
+    while start < len(value):
+        end = start + _LENGTH_BYTES + int.from_bytes(value[start : start + _LENGTH_BYTES], "big")
+        yield value[start + _LENGTH_BYTES : end]
+        start = end

@@ -1,0 +1,84 @@
+"""Commands that keep their field rules, with what decides them; the shape that the writer runs.
+
+What is made for every command is a struct: made in a fifth of the time of a named tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from google.protobuf.message import Message
+
+from gapless_server.core.fingerprint import differing_fields, fingerprint
+from gapless_server.core.guards import TypedGuard, guards_of, require
+from gapless_server.core.state import Moment, State
+
+
+class Context:
+    """What the world contributes to one command: its moment, its caller, and randomness."""
+
+    __slots__ = ("_ids_made", "caller", "id_prefix", "moment")
+
+    def __init__(self, moment: Moment, caller: str, id_prefix: str) -> None:
+        self.moment = moment
+        self.caller = caller
+        self.id_prefix = id_prefix
+        self._ids_made = 0
+
+    def new_id(self) -> str:
+        """Returns an id that nothing else has: `id_prefix` is unique to the command."""
+        self._ids_made += 1
+        return f"{self.id_prefix}{self._ids_made:x}"
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """What a command leads to: its events, in order, and its response without a receipt.
+
+    No events means that all was as asked: the receipt then says changed=false.
+    """
+
+    events: Sequence[Message]
+    response: Message
+
+
+# decide(state, command, context): reads state, never changes it; raises Refused.
+Decide = Callable[[State, Any, Context], Decision]
+
+
+class CommandType(NamedTuple):
+    """A type of command: its field and number in Command and CommandResult, and its decider."""
+
+    field: str
+    number: int
+    decide: Decide
+
+
+class TypedCommand(msgspec.Struct, frozen=True, gc=False):
+    """One command of a kind.
+
+    `field` and `number` are those of the command in Command, and of its response in CommandResult.
+    """
+
+    field: str
+    number: int
+    decider: Decide
+    message: Message
+    guards: Sequence[TypedGuard]
+
+    def decide(self, state: State, context: Context) -> Decision:
+        """Returns what the command leads to; leaves state as it is. Raises Refused."""
+        if self.guards:
+            require(state, self.guards)
+        return self.decider(state, self.message, context)
+
+    def fingerprint(self) -> bytes:
+        """Returns what the command said, for comparing it with a later one of the same id."""
+        guards = guards_of(self.guards) if self.guards else ()
+        return fingerprint(self.message, self.number, guards)
+
+    def differing_fields(self, old: bytes) -> list[str]:
+        """Names the fields in which an earlier command of this fingerprint differs."""
+        descriptor: Any = self.message.DESCRIPTOR  # of either implementation
+        return differing_fields(old, self.fingerprint(), descriptor)
