@@ -34,7 +34,18 @@ def log_of_this_thread_to(path: Path) -> Iterator[None]:
         def factory(*_: Any) -> _ThreadLogger:
             return _ThreadLogger()
 
-        structlog.configure(logger_factory=factory)
+        # Without local variables in tracebacks: they would show what a command holds.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                renderer,
+            ],
+            logger_factory=factory,
+        )
     with path.open("a", encoding="utf-8") as file:
         _files[threading.get_ident()] = file
         try:

@@ -1,0 +1,275 @@
+"""The servers of the test kit: both kinds do the same, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gapless import Client
+from gapless.errors import ChannelNotFound, NamespaceCreationDisabled
+from gapless.testing import (
+    InProcessServer,
+    KillNotPossible,
+    RunningServer,
+    ServerError,
+    SubprocessServer,
+    manual_clock,
+)
+
+# For what takes milliseconds; a hang must not take the whole run.
+SECONDS_MAX = 60
+
+ServerType = type[InProcessServer] | type[SubprocessServer]
+
+both = pytest.mark.parametrize("server_type", [InProcessServer, SubprocessServer])
+
+
+@pytest.fixture(scope="module", params=[InProcessServer, SubprocessServer])
+def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """A server of each kind, for what leaves it as it was."""
+    server_type: ServerType = request.param
+    with server_type() as server:
+        yield server
+
+
+def post(client: Client) -> int:
+    client.channels.create("general")
+    return client.messages.post("general", "ann", "hello").sequence
+
+
+def head_of(server: RunningServer) -> int:
+    with server.client() as client:
+        return client.channels.get("general").head_sequence
+
+
+def test_a_server_answers_once_it_is_started(server: RunningServer) -> None:
+    with server.client("blocking") as client:
+        assert post(client) == 1
+
+
+async def test_a_server_has_clients_for_asyncio_too(server: RunningServer) -> None:
+    async with server.async_client("asyncio") as client:
+        await client.channels.create("general")
+        posted = await client.messages.post("general", "ann", "hello")
+
+    assert posted.sequence == 1
+
+
+def test_clients_work_in_their_namespace_and_with_their_options(server: RunningServer) -> None:
+    with server.client("team-a", caller="one") as client:
+        client.channels.create("general", request_id="same")
+    with server.client("team-a", caller="two") as client:
+        created = client.channels.create("other", request_id="same")
+    with server.client("team-b") as client, pytest.raises(ChannelNotFound):
+        client.channels.get("general")
+
+    assert not created.receipt.replayed
+
+
+def test_a_server_that_runs_is_not_started_again(server: RunningServer) -> None:
+    with pytest.raises(RuntimeError, match="runs already"):
+        server.start()
+
+
+@both
+def test_a_restart_keeps_address_and_data_and_clients_go_on(server_type: ServerType) -> None:
+    with server_type() as server, server.client() as client:
+        post(client)
+        address = server.address
+
+        server.restart()
+
+        assert server.address == address
+        assert client.messages.post("general", "ann", "again").sequence == 2
+
+
+def test_a_server_in_memory_forgets_when_it_stops() -> None:
+    with InProcessServer(journal="memory") as server:
+        with server.client() as client:
+            post(client)
+
+        server.restart()
+
+        with pytest.raises(ChannelNotFound):
+            head_of(server)
+
+
+def test_a_killed_server_has_what_it_acknowledged_when_it_is_started_again() -> None:
+    with SubprocessServer() as server:
+        with server.client() as client:
+            post(client)
+        pid = server.pid
+
+        server.kill()
+        was_running = server.is_running
+        server.restart()
+
+        assert not was_running
+        assert server.pid != pid
+        assert head_of(server) == 1
+
+
+def test_a_server_in_this_process_says_that_it_cannot_be_killed() -> None:
+    with InProcessServer(journal="memory") as server:
+        with pytest.raises(KillNotPossible, match="use SubprocessServer"):
+            server.kill()
+
+        assert server.is_running
+
+
+@both
+async def test_nothing_listens_once_a_server_is_stopped(server_type: ServerType) -> None:
+    async with server_type(journal="memory") as server:
+        await asyncio.to_thread(server.stop)
+        # Again does nothing.
+        await asyncio.to_thread(server.stop)
+
+        assert not server.is_running
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(server.settings.host, server.settings.port)
+
+
+def test_a_temporary_directory_is_removed_and_a_given_one_kept(tmp_path: Path) -> None:
+    with InProcessServer() as temporary:
+        assert temporary.directory.is_dir()
+    with InProcessServer(directory=tmp_path / "mine") as given, given.client() as client:
+        post(client)
+
+    assert not temporary.directory.exists()
+    assert (tmp_path / "mine" / "data" / "namespaces" / "default.db").is_file()
+
+
+@both
+def test_a_start_that_fails_says_why_with_the_end_of_the_log(
+    server_type: ServerType, tmp_path: Path
+) -> None:
+    with InProcessServer(directory=tmp_path):
+        second = server_type(directory=tmp_path)
+
+        with pytest.raises(ServerError, match=rf"is in use by process {os.getpid()}"):
+            second.start()
+
+        assert not second.is_running
+        second.close()
+
+
+@both
+def test_a_port_that_is_taken_is_named(server_type: ServerType) -> None:
+    with InProcessServer(journal="memory") as owner:
+        second = server_type(port=owner.settings.port)
+
+        with pytest.raises(ServerError, match=rf"cannot listen on {owner.address}"):
+            second.start()
+
+        second.close()
+
+
+@both
+def test_settings_come_from_the_test_alone(
+    server_type: ServerType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAPLESS_PORT", "1")
+    monkeypatch.setenv("GAPLESS_CONFIG", "/does/not/exist")
+
+    with server_type(journal="memory", create_namespaces=False) as server:
+        assert server.settings.create_namespaces is False
+        with server.client() as client, pytest.raises(NamespaceCreationDisabled):
+            post(client)
+
+
+@both
+def test_a_setting_that_does_not_exist_is_refused(server_type: ServerType) -> None:
+    with pytest.raises(TypeError, match="pages_max"):
+        server_type(pages_max=2)
+
+
+def test_a_server_that_ended_by_itself_is_reported() -> None:
+    server = SubprocessServer(journal="memory")
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+
+    with pytest.raises(ServerError, match="ended with exit code -9"):
+        server.close()
+
+
+def test_a_server_that_was_told_to_end_is_waited_for() -> None:
+    with SubprocessServer(journal="memory") as server:
+        os.kill(server.pid, signal.SIGTERM)
+
+        assert server.wait(SECONDS_MAX) == 0
+        assert not server.is_running
+
+
+def test_the_log_of_a_server_is_in_its_file_and_nowhere_else(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with InProcessServer(journal="memory") as server:
+        log = server.log_path.read_text()
+
+    assert "serving" in log
+    assert capfd.readouterr() == ("", "")
+
+
+START_AND_WAIT = """
+import sys
+from gapless.testing import SubprocessServer
+with SubprocessServer() as server:
+    print(server.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_no_server_is_left_behind_by_tests_that_were_killed() -> None:
+    tests = subprocess.Popen(
+        [sys.executable, "-c", START_AND_WAIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with tests:
+        assert tests.stdout is not None
+        server = os.pidfd_open(int(tests.stdout.readline()))
+        tests.kill()
+
+    ended, _, _ = select.select([server], [], [], SECONDS_MAX)
+    os.close(server)
+
+    assert ended == [server]
+
+
+def test_the_clock_of_a_server_in_this_process_moves_when_the_test_says_so() -> None:
+    clock = manual_clock(start_seconds=1_000_000)
+    with InProcessServer(clock=clock) as server, server.client() as client:
+        first = client.channels.create("a").receipt.commit_time
+        clock.advance(90)
+        second = client.channels.create("b").receipt.commit_time
+
+    assert (first.seconds, second.seconds) == (1_000_000, 1_000_090)
+
+
+WITHOUT_SERVICE = """
+import sys
+sys.modules["gapless_server"] = None
+from gapless.testing import InProcessServer, ServiceMissing
+try:
+    InProcessServer()
+except ServiceMissing as error:
+    print(error)
+"""
+
+
+def test_without_the_service_the_kit_says_what_to_install() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SERVICE],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=True,
+    )
+
+    assert "pip install 'gapless[server]'" in done.stdout
