@@ -99,6 +99,9 @@ class _Run:
 
     def kill_half_way(self, done: int, total: int) -> None:
         """Kills the service once half is done, and starts it again on the same data."""
+        if not self._server.is_running:
+            tail = self._server.log_tail()
+            raise CommandError(f"the service ended by itself; its log ends with:\n{tail}")
         if self.killed_after is not None or done < total / 2:
             return
         self.killed_after = done

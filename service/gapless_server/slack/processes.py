@@ -18,10 +18,16 @@ from gapless_server.slack.replay import SECONDS_MAX, Tally, replay
 # The scope of the request ids of every replay: a message is the same in each.
 CALLER: Final = "slack-import"
 
-# How often a process says how far it is.
+# How often a process says how far it is, and how long to wait for that before saying the same.
 _REPORT_SECONDS: Final = 0.02
+_NEWS_SECONDS: Final = 0.2
 
 _READY: Final = "ready"
+
+# Processes are forked from one that has the imports behind it, and has never used gRPC, which
+# does not survive a fork.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["gapless", __name__])
 
 
 class ReplayFailed(Exception):
@@ -53,14 +59,14 @@ def replay_in_processes(
     """Replays a plan and returns what came of all commands.
 
     All processes begin at the same time, once each has reached the service. `on_done` hears, in
-    this process, how many commands are done. Raises ReplayFailed.
+    this process, how many commands are done, and is called also while none is. Raises
+    ReplayFailed, and what `on_done` raises.
     """
-    context = multiprocessing.get_context("spawn")  # gRPC does not survive a fork
     running: dict[Connection, BaseProcess] = {}
     try:
         for channels in divide(plan, processes):
-            ours, theirs = context.Pipe()
-            process: BaseProcess = context.Process(
+            ours, theirs = _context.Pipe()
+            process: BaseProcess = _context.Process(
                 target=_work, args=(target, namespace, channels, theirs), daemon=True
             )
             process.start()
@@ -83,7 +89,8 @@ def _gather(running: Mapping[Connection, BaseProcess], on_done: Callable[[int], 
     done = dict.fromkeys(running, 0)
     tallies: dict[Connection, Tally] = {}
     while len(tallies) < len(running):
-        for connection in wait([one for one in running if one not in tallies]):
+        working = [one for one in running if one not in tallies]
+        for connection in wait(working, _NEWS_SECONDS):
             assert isinstance(connection, Connection)
             match _receive(connection, running[connection]):
                 case int(count):

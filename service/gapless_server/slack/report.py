@@ -44,7 +44,7 @@ class Findings:
 
 
 @dataclass(slots=True)
-class _Contents:
+class Contents:
     """What the service has of one channel."""
 
     first_sequence: int
@@ -59,16 +59,16 @@ async def check_replay(
     """Reads every channel of the plan and returns what was found. Raises GaplessError."""
     at_once = asyncio.Semaphore(_CHANNELS_AT_ONCE_MAX)
 
-    async def read(client: AsyncClient, channel: str) -> _Contents:
+    async def read(client: AsyncClient, channel: str) -> Contents:
         async with at_once:
             return await _read_channel(client, channel)
 
     async with AsyncClient(target, namespace=namespace) as client:
         contents = await asyncio.gather(*(read(client, channel) for channel in plan.commands))
-    return _compare(plan, dict(zip(plan.commands, contents, strict=True)), acknowledged)
+    return compare(plan, dict(zip(plan.commands, contents, strict=True)), acknowledged)
 
 
-async def _read_channel(client: AsyncClient, channel_id: str) -> _Contents:
+async def _read_channel(client: AsyncClient, channel_id: str) -> Contents:
     channel = await client.channels.get(channel_id)
     messages = [
         message async for message in client.messages.list(channel_id, page_size=_PAGE_ITEMS)
@@ -83,12 +83,13 @@ async def _read_channel(client: AsyncClient, channel_id: str) -> _Contents:
         for parent in messages
         if parent.thread.head_sequence
     }
-    return _Contents(channel.first_sequence, channel.head_sequence, messages, replies)
+    return Contents(channel.first_sequence, channel.head_sequence, messages, replies)
 
 
-def _compare(
-    plan: Plan, contents: dict[str, _Contents], acknowledged: Iterable[Acknowledged]
+def compare(
+    plan: Plan, contents: dict[str, Contents], acknowledged: Iterable[Acknowledged]
 ) -> Findings:
+    """Holds what the service has of each channel against the plan and the answers."""
     findings = Findings(channels=len(contents))
     sequences: dict[tuple[str, str], tuple[int, int]] = {}
     client_msg_ids: Counter[str] = Counter()
@@ -141,7 +142,7 @@ def _out_of_order(plan: Plan, sequences: Mapping[tuple[str, str], tuple[int, int
     return found
 
 
-def _check_channel(findings: Findings, channel_id: str, channel: _Contents) -> None:
+def _check_channel(findings: Findings, channel_id: str, channel: Contents) -> None:
     expected = range(channel.first_sequence, channel.head_sequence + 1)
     found = [message.sequence for message in channel.messages]
     findings.gaps += _gaps(f"channel {channel_id}", expected, found)
@@ -163,7 +164,7 @@ def _gaps(name: str, expected: range, found: Sequence[int]) -> list[str]:
     ]
 
 
-def _check_threads(findings: Findings, plan: Plan, contents: dict[str, _Contents]) -> None:
+def _check_threads(findings: Findings, plan: Plan, contents: dict[str, Contents]) -> None:
     reply_counts = {
         (channel_id, message.message_id): message.thread.reply_count
         for channel_id, channel in contents.items()
@@ -180,7 +181,7 @@ def _check_threads(findings: Findings, plan: Plan, contents: dict[str, _Contents
             )
 
 
-def _all_messages(channel: _Contents) -> Iterable[Message]:
+def _all_messages(channel: Contents) -> Iterable[Message]:
     """Each once: a reply that is shown in the channel is in its thread as well."""
     yield from (message for message in channel.messages if not message.parent_message_id)
     for replies in channel.replies.values():
