@@ -16,6 +16,9 @@ EMOJI_PER_MESSAGE_MAX = 64
 
 MessageKey = tuple[str, str]
 
+# How many have each emoji on a message, in the order of the emoji; none has 0.
+Counts = tuple[tuple[str, int], ...]
+
 # What adds, removes and toggles have in common: whose reaction it is, and to what.
 ReactionCommand = (
     reactions_pb2.AddReactionRequest
@@ -25,13 +28,16 @@ ReactionCommand = (
 
 
 class ReactionTables:
-    """By channel and message: when each (emoji, user) was added, and how many have each emoji."""
+    """When each (emoji, user) was added, by channel and message; and the counts of each message.
+
+    The counts are one row, so that the limit and a count are had with one look.
+    """
 
     def __init__(self, undo: UndoLog) -> None:
         self.times_us: PartitionedTable[MessageKey, tuple[str, str], int] = PartitionedTable(
             undo, int
         )
-        self.counts: PartitionedTable[MessageKey, str, int] = PartitionedTable(undo, int)
+        self.counts: PartitionedTable[str, str, Counts] = PartitionedTable(undo, Counts)
 
 
 def _present(state: State, command: ReactionCommand) -> bool:
@@ -42,19 +48,18 @@ def _present(state: State, command: ReactionCommand) -> bool:
     return state.of(ReactionTables).times_us.get(message, reaction) is not None
 
 
+def _counts(state: State, channel_id: str, message_id: str) -> dict[str, int]:
+    return dict(state.of(ReactionTables).counts.get(channel_id, message_id) or ())
+
+
 def _count(state: State, command: ReactionCommand) -> int:
-    message = (command.channel_id, command.message_id)
-    return state.of(ReactionTables).counts.get(message, command.emoji) or 0
+    return _counts(state, command.channel_id, command.message_id).get(command.emoji, 0)
 
 
 def _added(state: State, command: ReactionCommand) -> reactions_pb2.ReactionAdded:
     """The event that adds the reaction. Raises Refused, reason TOO_MANY_EMOJI."""
-    message = (command.channel_id, command.message_id)
-    counts = state.of(ReactionTables).counts
-    if (
-        counts.get(message, command.emoji) is None
-        and counts.count(message) >= EMOJI_PER_MESSAGE_MAX
-    ):
+    counts = _counts(state, command.channel_id, command.message_id)
+    if command.emoji not in counts and len(counts) >= EMOJI_PER_MESSAGE_MAX:
         raise Refused(
             errors_pb2.ERROR_REASON_TOO_MANY_EMOJI,
             channel_id=command.channel_id,
@@ -126,29 +131,33 @@ def _toggle(
 
 
 def _evolve_added(state: State, event: reactions_pb2.ReactionAdded, moment: Moment) -> None:
-    tables = state.of(ReactionTables)
     message = (event.channel_id, event.message_id)
-    tables.times_us.put(message, (event.emoji, event.user_id), moment.time_us)
-    tables.counts.put(message, event.emoji, (tables.counts.get(message, event.emoji) or 0) + 1)
+    state.of(ReactionTables).times_us.put(message, (event.emoji, event.user_id), moment.time_us)
+    _add_to_count(state, message, event.emoji, 1)
 
 
 def _evolve_removed(state: State, event: reactions_pb2.ReactionRemoved, _moment: Moment) -> None:
-    tables = state.of(ReactionTables)
     message = (event.channel_id, event.message_id)
-    tables.times_us.delete(message, (event.emoji, event.user_id))
-    count = tables.counts.get(message, event.emoji) or 0
-    if count > 1:
-        tables.counts.put(message, event.emoji, count - 1)
+    state.of(ReactionTables).times_us.delete(message, (event.emoji, event.user_id))
+    _add_to_count(state, message, event.emoji, -1)
+
+
+def _add_to_count(state: State, message: MessageKey, emoji: str, change: int) -> None:
+    table = state.of(ReactionTables).counts
+    counts = _counts(state, *message)
+    counts[emoji] = counts.get(emoji, 0) + change
+    row = tuple(sorted((each, count) for each, count in counts.items() if count))
+    if row:
+        table.put(*message, row)
     else:
-        tables.counts.delete(message, event.emoji)
+        table.delete(*message)
 
 
 def _message_deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) -> None:
     """A message's reactions go with it."""
     tables = state.of(ReactionTables)
-    message = (event.channel_id, event.message_id)
-    tables.times_us.drop(message)
-    tables.counts.drop(message)
+    tables.times_us.drop((event.channel_id, event.message_id))
+    tables.counts.delete(event.channel_id, event.message_id)
 
 
 def _list(
@@ -173,9 +182,9 @@ def _get_counts(
     state: State, request: reactions_pb2.GetReactionCountsRequest, _limits: PageLimits
 ) -> reactions_pb2.GetReactionCountsResponse:
     require_live_message(state, request.channel_id, request.message_id)
-    rows = state.of(ReactionTables).counts.scan((request.channel_id, request.message_id))
+    counts = state.of(ReactionTables).counts.get(request.channel_id, request.message_id) or ()
     return reactions_pb2.GetReactionCountsResponse(
-        counts=[reactions_pb2.ReactionCount(emoji=emoji, count=count) for emoji, count in rows]
+        counts=[reactions_pb2.ReactionCount(emoji=emoji, count=count) for emoji, count in counts]
     )
 
 

@@ -129,7 +129,7 @@ def _count_reply(
     thread = ThreadRow(
         head_sequence=event.thread_sequence,
         reply_count=thread.reply_count + 1,
-        participant_count=participants.count(key),
+        participant_count=thread.participant_count + (0 if written else 1),
         live_sequence=event.thread_sequence,
         live_time_us=moment.time_us,
     )
@@ -152,7 +152,7 @@ def _deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) 
     thread = msgspec.structs.replace(
         thread,
         reply_count=thread.reply_count - 1,
-        participant_count=tables.participants.count(key),
+        participant_count=thread.participant_count - (0 if written > 1 else 1),
     )
     if reply.thread_sequence == thread.live_sequence:
         thread = _with_newest_live(state, key, thread)
