@@ -15,11 +15,14 @@ from google.protobuf.message import Message
 
 from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless.v1.events_pb2 import Entry, Event
+from gapless.v1.guards_pb2 import Guard
+from gapless_server.core.batches import TypedBatch
+from gapless_server.core.commands import TypedCommand
 from gapless_server.core.kernel import Context, Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import Moment
+from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 
 START_TIME_US = 1_700_000_000_000_000
@@ -53,41 +56,55 @@ class Story:
             self.when(command)
         return self
 
-    def when(self, command: Message, caller: str = "") -> Any:
+    def typed(
+        self, command: Message, guards: Sequence[Guard] = (), request_id: str = "request"
+    ) -> TypedCommand | TypedBatch:
+        """Returns a command as the writer would run it. Raises Refused for what breaks a rule."""
+        copy = type(command)()
+        copy.CopyFrom(command)
+        copy.request_id = copy.request_id or request_id  # type: ignore[attr-defined]
+        union = command_of(copy)
+        union.guards.extend(guards)
+        return KERNEL.typed(union)
+
+    def when(self, command: Message, caller: str = "", guards: Sequence[Guard] = ()) -> Any:
         """Runs a command, commits what it leads to, and returns its typed answer.
 
         A command without a request id gets one of its own. Raises Refused.
         """
         self._commands_tried += 1
-        request_id = command.request_id or f"request-{self._commands_tried}"  # type: ignore[attr-defined]
         moment = self.moment
-        typed = type(command)()
-        typed.CopyFrom(command)
-        typed.request_id = request_id  # type: ignore[attr-defined]
+        typed = self.typed(command, guards, f"request-{self._commands_tried}")
         context = Context(moment, caller, f"made-{moment.position}-")
-        decision = KERNEL.typed(command_of(typed)).decide(self.state, context)
+        decision = typed.decide(self.state, context)
         KERNEL.evolve(self.state, decision.events, moment)
         entry = Entry(
             position=moment.position,
             commit_time=to_timestamp(moment.time_us),
-            request_id=request_id,
+            request_id=typed.message.request_id,  # type: ignore[attr-defined]
             events=[union_of(event) for event in decision.events],
         )
         self.entries.append(entry)
         return decision.response
 
+    def try_each(self, commands: Sequence[Message]) -> None:
+        """Runs commands, each of which may be refused."""
+        for command in commands:
+            with contextlib.suppress(Refused):
+                self.when(command)
+
     def then_events(self) -> list[Message]:
         """Returns the typed events of the newest entry."""
         return typed_events(self.entries[-1].events)
 
-    def then_refused(self, command: Message, reason: str) -> Refused:
+    def then_refused(self, command: Message, reason: str, guards: Sequence[Guard] = ()) -> Refused:
         """Runs a command that must be refused for this reason, and returns the refusal.
 
         Holds that a refusal changes nothing.
         """
         before = self.state.digest()
         with pytest.raises(Refused) as caught:
-            self.when(command)
+            self.when(command, guards=guards)
         assert caught.value.row.reason == reason
         assert self.state.digest() == before
         return caught.value
@@ -111,8 +128,7 @@ class Story:
         before, entries_before = self.state.digest(), len(self.entries)
         self.state.undo.begin()
         with contextlib.suppress(Refused):
-            for command in commands:
-                self.when(command)
+            self.given(*commands)
         self.state.undo.roll_back()
         del self.entries[entries_before:]
         assert self.state.digest() == before
@@ -128,10 +144,14 @@ class Story:
         """Holds that the audit finds nothing, and that a replay gives the same state (G10)."""
         assert self.breaches() == []
         replayed = KERNEL.new_state()
+        self.replay(replayed)
+        assert replayed.digest() == self.state.digest()
+
+    def replay(self, state: State) -> None:
+        """Tells the story again to a state."""
         for entry in self.entries:
             moment = Moment(entry.position, START_TIME_US + entry.position * STEP_US)
-            KERNEL.replay(replayed, entry.events, moment)
-        assert replayed.digest() == self.state.digest()
+            KERNEL.replay(state, entry.events, moment)
 
 
 def command_of(message: Message) -> Command:

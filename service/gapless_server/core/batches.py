@@ -19,7 +19,7 @@ from gapless.v1.commands_pb2 import (
     ExecuteBatchResponse,
 )
 from gapless_server.core.commands import Context, Decision, TypedCommand
-from gapless_server.core.fingerprint import differing_fields, fingerprint
+from gapless_server.core.fingerprint import GUARDS_NAME, differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.state import Moment, State
@@ -135,8 +135,10 @@ class TypedBatch:
             if old_member is None or member is None or old_member[0] != member.number:
                 differing.append(path)
                 continue
-            fields = member.differing_fields(old_member)
-            differing.extend(f"{path}.{member.field}.{name}" for name in fields)
+            for name in member.differing_fields(old_member):
+                # Guards stand beside the command, everything else in it.
+                of_member = name if name == GUARDS_NAME else f"{member.field}.{name}"
+                differing.append(f"{path}.{of_member}")
         return differing
 
 

@@ -25,7 +25,7 @@ _DIGEST_BYTES = 8
 _REQUEST_ID = "request_id"
 # The guards, as if they were a field of the command, with a number that no field has.
 _GUARDS = 255
-_GUARDS_NAME = "guards"
+GUARDS_NAME = "guards"
 _LENGTH_BYTES = 4
 
 
@@ -84,7 +84,7 @@ def differing_fields(old: bytes, new: bytes, command: Descriptor) -> list[str]:
 
 def _field_name(command: Descriptor, number: int) -> str:
     if number == _GUARDS:
-        return _GUARDS_NAME
+        return GUARDS_NAME
     field = command.fields_by_number.get(number)
     return f"field {number}" if field is None else field.name
 
