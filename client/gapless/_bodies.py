@@ -24,7 +24,6 @@ def fill_body(target: common_pb2.Body, body: BodyLike) -> None:
         target.content_type = TEXT_CONTENT_TYPE
     elif isinstance(body, bytes):
         target.data = body
-        target.SetInParent()
     elif isinstance(body, common_pb2.Body):
         target.CopyFrom(body)
         target.SetInParent()

@@ -108,7 +108,7 @@ class PendingCommand:
         "field",
         "last_error",
         "outcome_open",
-        "request_id",
+        "request",
         "waiter",
     )
 
@@ -124,7 +124,7 @@ class PendingCommand:
     ) -> None:
         self.data = kind.encode(request)
         self.field = kind.field
-        self.request_id = request.request_id
+        self.request = request
         # On the clock of time.monotonic().
         self.deadline = deadline
         self.attempts_max = attempts_max
@@ -133,6 +133,11 @@ class PendingCommand:
         # True once it may have been applied without our knowing.
         self.outcome_open = False
         self.last_error: GaplessError | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Its request id; asked for only when something goes wrong."""
+        return self.request.request_id
 
     def settle(self, result: commands_pb2.CommandResult) -> None:
         """Gives the caller its answer, unless it has stopped waiting."""

@@ -41,6 +41,15 @@ def forked_error() -> ClientForkedError:
     )
 
 
+def asyncio_lost_error() -> ClientForkedError:
+    """For new clients for asyncio in the child of a process that uses one."""
+    return ClientForkedError(
+        "this process was forked while its parent used a client for asyncio, and gRPC can not use"
+        " asyncio in such a child; use the blocking gapless.Client here, or start the process with"
+        " the start method 'spawn', or fork before the parent creates its client"
+    )
+
+
 def elsewhere_error() -> ClientElsewhereError:
     """For calls from another event loop than the one of the first call."""
     return ClientElsewhereError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -55,7 +55,8 @@ class Calls:
         command = PendingCommand(kind, request, self._deadline(timeout), self.options.attempts_max)
         while True:
             try:
-                return cast("ResponseT", await pipeline.run(command))
+                response: ResponseT = await pipeline.run(command)
+                return response
             except GaplessError as error:
                 wait = command.seconds_before_retry(error)
                 if wait is None:

@@ -1,7 +1,7 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``current_home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from gapless._error_decoding import FailedCall
+from gapless._forks import is_asyncio_lost, note_asyncio_channel
 from gapless._options import ConnectionOptions
 from gapless._queries import QueryKind, Request, serialize
+from gapless._usage_errors import asyncio_lost_error
 from gapless.metadata import CallMetadata
 
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -30,16 +32,35 @@ def failed_call(error: grpc.aio.AioRpcError) -> FailedCall:
     return cast("FailedCall", error)
 
 
-def current_home() -> object:
+class Home:
     """What a connection belongs to from its first use on: the running event loop."""
-    return asyncio.get_running_loop()
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def is_here(self) -> bool:
+        """Whether the caller may be on that loop.
+
+        Asked on every call, so it does not ask for the running loop, which asks the system for the
+        process; a loop that runs in another thread makes asyncio itself complain.
+        """
+        return self._loop.is_running()
 
 
 def open_channel(options: ConnectionOptions) -> Channel:
-    """A channel, which connects when it is first used."""
+    """A channel, which connects when it is first used.
+
+    Raises:
+        ClientForkedError: this process was forked while its parent used asyncio with gRPC.
+    """
+    if is_asyncio_lost():
+        raise asyncio_lost_error()
     if options.credentials is None:
-        return grpc.aio.insecure_channel(options.target, options.as_grpc())
-    return grpc.aio.secure_channel(options.target, options.credentials, options.as_grpc())
+        channel = grpc.aio.insecure_channel(options.target, options.as_grpc())
+    else:
+        channel = grpc.aio.secure_channel(options.target, options.credentials, options.as_grpc())
+    note_asyncio_channel(channel)
+    return channel
 
 
 async def sleep(seconds: float) -> None:

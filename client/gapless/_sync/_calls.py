@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -56,7 +56,8 @@ class Calls:
         command = PendingCommand(kind, request, self._deadline(timeout), self.options.attempts_max)
         while True:
             try:
-                return cast("ResponseT", pipeline.run(command))
+                response: ResponseT = pipeline.run(command)
+                return response
             except GaplessError as error:
                 wait = command.seconds_before_retry(error)
                 if wait is None:

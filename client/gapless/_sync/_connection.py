@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -15,8 +15,8 @@ from gapless._queries import QueryKind, Request, serialize
 from gapless._sync._pipeline import Pipeline
 from gapless._sync._transport import (
     Channel,
+    Home,
     ResponseStream,
-    current_home,
     open_channel,
     open_stream,
 )
@@ -33,7 +33,7 @@ class Connection:
         self.address = options.target
         self._options = options
         self._channel: Channel | None = None
-        self._home: object = None
+        self._home: Home | None = None
         # Two threads shall not open two channels; held for no longer than that takes.
         self._opening = threading.Lock()
         self._closed = False
@@ -61,16 +61,16 @@ class Connection:
             raise forked_error()
         if self._closed:
             raise closed_error()
-        if self._channel is None:
+        if self._channel is None or self._home is None:
             return self._open()
-        if self._home is not current_home():
+        if not self._home.is_here():
             raise elsewhere_error()
         return self._channel
 
     def _open(self) -> Channel:
         with self._opening:
             if self._channel is None:
-                self._home = current_home()
+                self._home = Home()
                 self._channel = open_channel(self._options)
             return self._channel
 
@@ -99,8 +99,8 @@ class Connection:
                 request_serializer=serialize,
                 response_deserializer=kind.response.FromString,
             )
-        response = method(request, timeout=timeout_seconds, metadata=metadata)
-        return cast("ResponseT", response)
+        response: ResponseT = method(request, timeout=timeout_seconds, metadata=metadata)
+        return response
 
     def stream(
         self, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata

@@ -1,7 +1,7 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``current_home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ def failed_call(error: grpc.RpcError) -> FailedCall:
     return cast("FailedCall", error)
 
 
-def current_home() -> object:
+class Home:
     """What a connection belongs to: nothing, any thread may use it."""
-    return None
+
+    def is_here(self) -> bool:
+        """Always."""
+        return True
 
 
 def open_channel(options: ConnectionOptions) -> Channel:

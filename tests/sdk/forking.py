@@ -1,0 +1,95 @@
+"""A program that uses a client, forks, and tells what the child saw; run by test_forks.
+
+Arguments: the colour and the address of a service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from gapless import AsyncClient, Client, GaplessError
+from gapless.v1.channels_pb2 import Channel
+from gapless.v1.messages_pb2 import PostMessageResponse
+
+Told = dict[str, object]
+
+
+def error_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except GaplessError as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
+def run_in_child(see: Callable[[], Told]) -> Told:
+    """What `see` returns in a forked child."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, json.dumps(see()).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told: Told = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    return told
+
+
+def fresh_sequence(address: str) -> int:
+    with Client(address, namespace="forks") as fresh:
+        return fresh.messages.post("general", "child", "new client").sequence
+
+
+def blocking(address: str) -> Told:
+    with Client(address, namespace="forks") as client:
+        client.channels.create("general")
+
+        def see() -> Told:
+            command = error_of(lambda: client.messages.post("general", "child", "old client"))
+            read = error_of(lambda: client.channels.get("general"))
+            client.close()
+            return {"command": command, "read": read, "fresh": fresh_sequence(address)}
+
+        told = run_in_child(see)
+        told["parent"] = client.messages.post("general", "parent", "as before").sequence
+    return told
+
+
+async def on_asyncio(address: str) -> Told:
+    async with AsyncClient(address, namespace="forks") as client:
+        await client.channels.create("general")
+
+        def see() -> Told:
+            command = error_of(lambda: asyncio.run(post(client)))
+            read = error_of(lambda: asyncio.run(get(client)))
+            fresh_asyncio = error_of(lambda: asyncio.run(get(AsyncClient(address))))
+            fresh = fresh_sequence(address)
+            return {
+                "command": command,
+                "read": read,
+                "fresh_asyncio": fresh_asyncio,
+                "fresh": fresh,
+            }
+
+        told = run_in_child(see)
+        told["parent"] = (await post(client)).sequence
+    return told
+
+
+async def post(client: AsyncClient) -> PostMessageResponse:
+    return await client.messages.post("general", "alice", "hello")
+
+
+async def get(client: AsyncClient) -> Channel:
+    return await client.channels.get("general")
+
+
+if __name__ == "__main__":
+    _, chosen, service = sys.argv
+    told = blocking(service) if chosen == "blocking" else asyncio.run(on_asyncio(service))
+    sys.stdout.write(json.dumps(told))
