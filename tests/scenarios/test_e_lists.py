@@ -9,6 +9,10 @@ from functools import partial
 
 from gapless import Client
 from gapless.errors import ListItemNotFound, ListItemVersionMismatch
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
+from gapless.v1.commands_pb2_grpc import CommandServiceStub
+from gapless.v1.common_pb2 import Body
+from gapless.v1.lists_pb2 import DeleteListItemRequest, InsertListItemsRequest, NewListItem
 from tests.scenarios.processes import Place, at_once
 
 DECK = "deck"
@@ -204,6 +208,54 @@ def test_e9_lists_are_created_and_updated_at_once(place: Place, client: Client) 
     assert versions == [6] * 5
     assert [one.list_id for one in client.lists.list()] == list_ids
     assert [one.item_count for one in client.lists.list()] == [1] * 5 + [0] * 5
+
+
+RING = [f"ring-{number}" for number in range(5)]
+ROUNDS = 10
+
+
+def carry(client: Client, token: str, start: int) -> list[int]:
+    """Carries an item around a ring of lists: each time out of one and into the next in one batch.
+
+    Returns:
+        The positions of the batches.
+    """
+    stub = client.stub(CommandServiceStub)
+    positions = []
+    for number in range(ROUNDS):
+        source, target = RING[(start + number) % len(RING)], RING[(start + number + 1) % len(RING)]
+        out = DeleteListItemRequest(list_id=source, item_id=token, fail_if_unchanged=True)
+        item = NewListItem(item_id=token, body=Body(data=b"carried"))
+        into = InsertListItemsRequest(list_id=target, items=[item])
+        request = ExecuteBatchRequest(
+            request_id=f"{token}-{number}",
+            commands=[Command(delete_list_item=out), Command(insert_list_items=into)],
+        )
+        answer = stub.ExecuteBatch(request, metadata=client.metadata)
+        positions.append(answer.receipt.position)
+    return positions
+
+
+def test_e9_commands_that_each_touch_several_lists_neither_deadlock_nor_lose_anything(
+    place: Place, client: Client
+) -> None:
+    tokens = [f"token-{number}" for number in range(len(RING))]
+    for list_id, token in zip(RING, tokens, strict=True):
+        client.lists.create(list_id)
+        client.list_items.insert(list_id, {token: "carried"})
+
+    positions = at_once(
+        place, [partial(carry, token=token, start=start) for start, token in enumerate(tokens)]
+    )
+
+    assert sorted(position for own in positions for position in own) == list(range(11, 61))
+    # Ten steps around a ring of five lists end where they began.
+    assert [order_of(client, list_id) for list_id in RING] == [(token,) for token in tokens]
+    assert [client.lists.get(list_id).list.version for list_id in RING] == [22] * len(RING)
+    batches = [entry for entry in client.events.read() if entry.position > 10]
+    assert [[event.WhichOneof("event") for event in entry.events] for entry in batches] == [
+        ["list_item_deleted", "list_items_inserted"]
+    ] * (len(tokens) * ROUNDS)
 
 
 STREAMS = 3
