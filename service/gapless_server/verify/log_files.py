@@ -58,6 +58,9 @@ class LogFile:
                 "SELECT value FROM meta WHERE name = 'incarnation'", ""
             )
             # What is committed later is another recount's.
+            self._newest_round: int = self._value(
+                "SELECT ifnull(max(first_position), 0) FROM rounds", 0
+            )
             self.last_position: int = self._value(
                 "SELECT last_position FROM rounds ORDER BY first_position DESC LIMIT 1", 0
             )
@@ -85,7 +88,7 @@ class LogFile:
                     f"{self.path} cannot be read after position {after}: {error}"
                 ) from error
             for first, last, chain_hash, data in rows:
-                if first > self.last_position:
+                if first > self._newest_round:
                     return
                 yield Round(first, last, data, chain_hash)
                 after = first

@@ -1,0 +1,1 @@
+"""The recount of a log: a good one is found good, and whatever is done to its bytes is found."""
