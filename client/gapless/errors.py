@@ -26,6 +26,7 @@ __all__ = [
     "ChannelAlreadyExists",
     "ChannelArchived",
     "ChannelNotFound",
+    "CommandTooLarge",
     "ConfigNotFound",
     "ConfigVersionMismatch",
     "CursorReset",
@@ -414,6 +415,20 @@ class LogUnavailable(UnavailableError):
 
     reason = "LOG_UNAVAILABLE"
     retry_advice = RetryAdvice.AFTER_DELAY
+
+
+class CommandTooLarge(InvalidArgumentError):
+    """A command keeps its field rules and is too large as a whole.
+
+    Text: the command has {bytes} bytes; at most {bytes_max} are taken. Send less in one command.
+
+    Metadata: ``bytes``, ``bytes_max``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "COMMAND_TOO_LARGE"
+    retry_advice = RetryAdvice.NEVER
 
 
 class BatchTooLarge(InvalidArgumentError):
@@ -1170,6 +1185,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "NAMESPACE_CREATION_DISABLED": NamespaceCreationDisabled,
     "CURSOR_RESET": CursorReset,
     "LOG_UNAVAILABLE": LogUnavailable,
+    "COMMAND_TOO_LARGE": CommandTooLarge,
     "BATCH_TOO_LARGE": BatchTooLarge,
     "GUARD_FAILED": GuardFailed,
     "CHANNEL_NOT_FOUND": ChannelNotFound,

@@ -32,7 +32,9 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class Command(google.protobuf.message.Message):
-    """One change that is asked for: exactly one of its fields is set, beside guards."""
+    """One change that is asked for: exactly one of its fields is set, beside guards.
+    At most 2 MiB, serialized: COMMAND_TOO_LARGE.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -23,6 +23,7 @@ from gapless.v1.commands_pb2 import (
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.parsing import parse_frame
+from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, sized
 from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import execute, unary_handler
@@ -146,12 +147,16 @@ class CommandServicer:
         the stream goes on. Raises Refused if the frame is not one.
         """
         commands = parse_frame(data)
+        if not commands:
+            raise invalid_field("commands", "must have at least one command")
         if len(commands) > self._limits.frame_commands_max:
             raise Refused(
                 errors_pb2.ERROR_REASON_FRAME_TOO_LARGE,
                 commands=len(commands),
                 commands_max=self._limits.frame_commands_max,
             )
+        if len(data) > COMMAND_BYTES_MAX:
+            commands = sized(self._namespaces.kernel, commands)
         frame = Frame(commands, caller, len(data))
         try:
             namespace.submit(frame)

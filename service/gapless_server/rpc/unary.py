@@ -21,6 +21,7 @@ from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.parsing import parse
+from gapless_server.rpc.sizes import require_size
 from gapless_server.rpc.status import abort
 from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespace import Frame
@@ -49,9 +50,11 @@ def unary_handler(request_type: type[Message], answer: Answering) -> RpcMethodHa
 
 async def execute(namespaces: Namespaces, command: Command, scope: CallScope) -> Answer:
     """Runs one command and returns its answer. Raises Refused."""
+    size_bytes = command.ByteSize()
+    require_size(namespaces.kernel, command, size_bytes)
     namespaces.require_creatable(scope.namespace)
     async with namespaces.use(scope.namespace) as namespace:
-        frame = Frame([command], scope.caller, command.ByteSize())
+        frame = Frame([command], scope.caller, size_bytes)
         namespace.submit(frame)
         # A caller that gives up cancels this future only; the writer runs the frame all the same.
         [outcome] = await frame.outcomes
