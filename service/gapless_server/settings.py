@@ -52,8 +52,9 @@ class Settings:
     namespace_idle_seconds: float = _setting(
         300.0, "Close a namespace unused for so long.", minimum=0.1
     )
+    # Above what any field may hold, so that a field that is too large is refused by its name.
     message_bytes_max: int = _setting(
-        4 * MIB, "Size of one gRPC message.", minimum=MIB, maximum=INT32_MAX
+        16 * MIB, "Size of one gRPC message.", minimum=MIB, maximum=INT32_MAX
     )
     frame_commands_max: int = _setting(10_000, "Commands in one frame of a pipeline.", minimum=1)
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)
