@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+
 import pytest
 
 from gapless import AsyncClient, errors
@@ -136,12 +137,18 @@ async def test_a_single_text_where_items_are_meant_is_refused_before_it_is_sent(
         await client.list_items.insert("deck", "one")
 
 
-async def test_a_long_list_is_read_whole(client: AsyncClient) -> None:
-    item_ids = [f"item-{number:04}" for number in range(2_500)]
+async def test_a_list_of_10000_items_is_read_whole_and_takes_no_more(client: AsyncClient) -> None:
+    item_ids = [f"item-{number}" for number in range(10_000)]
     await client.lists.create("deck")
+    with pytest.raises(errors.InvalidField, match="items: must have at most 10000 items"):
+        await client.list_items.insert("deck", dict.fromkeys([*item_ids, "x"], "text"))
     await client.list_items.insert("deck", dict.fromkeys(item_ids, "text"))
 
     whole = await client.lists.get("deck")
 
-    assert (whole.list.item_count, whole.next_page_token) == (2_500, "")
+    assert (whole.list.item_count, whole.next_page_token) == (10_000, "")
     assert [item.item_id for item in whole.items] == item_ids
+    with pytest.raises(errors.ListFull):
+        await client.list_items.insert("deck", ["one more"])
+    await client.lists.reorder("deck", item_ids[::-1])
+    assert await order_of(client) == item_ids[::-1]
