@@ -1,4 +1,4 @@
-"""A service that speaks the pipeline protocol and misbehaves as a test tells it to.
+"""A service that speaks the protocols of streams and misbehaves as a test tells it to.
 
 It remembers request ids as the real one does, so a test can see that a command which was sent twice
 was applied once. It runs on a thread of its own, for clients of both colours.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +19,10 @@ import grpc.aio
 
 from gapless.v1 import commands_pb2
 from gapless.v1.commands_pb2 import CommandError, CommandResult, PipelineRequest, PipelineResponse
+from gapless.v1.events_pb2 import WatchRequest, WatchResponse
 
 PIPELINE = "/gapless.v1.CommandService/Pipeline"
+WATCH = "/gapless.v1.EventService/Watch"
 WAIT_SECONDS_MAX = 20.0
 
 
@@ -63,6 +65,14 @@ Action = Answer | Break | End | Garble | Hold | Refuse
 
 
 @dataclass(frozen=True)
+class Watched:
+    """What the stream of a watch says, and how it ends; `end` None: it falls silent."""
+
+    responses: Sequence[WatchResponse] = ()
+    end: grpc.StatusCode | None = None
+
+
+@dataclass(frozen=True)
 class Frame:
     """A frame as it arrived."""
 
@@ -74,12 +84,17 @@ class Frame:
 class FakeService:
     """Runs while it is used as a context manager; may be stopped and started in between."""
 
-    def __init__(self, script: Iterable[Action] = (), *, port: int = 0) -> None:
+    def __init__(
+        self, script: Iterable[Action] = (), *, watches: Iterable[Watched] = (), port: int = 0
+    ) -> None:
+        """`script` is for frames, one after the other; `watches` for watches, each a stream."""
         self.frames: list[Frame] = []
         self.sequences: dict[str, int] = {}
         self.streams_opened = 0
         self.streams_ended = 0
+        self.watch_requests: list[WatchRequest] = []
         self._script = deque(script)
+        self._watches = deque(watches)
         self._port = port
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -192,6 +207,20 @@ class FakeService:
             case _:
                 return self._apply(request)
 
+    async def watch(
+        self, data: bytes, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        watched = self._watches.popleft() if self._watches else Watched()
+        with self._changed:
+            self.watch_requests.append(WatchRequest.FromString(data))
+            self._changed.notify_all()
+        for response in watched.responses:
+            yield response.SerializeToString()
+        if watched.end is None:
+            await self._released.wait()
+        elif watched.end is not grpc.StatusCode.OK:
+            await context.abort(watched.end, "broken by the test")
+
     def _note(self, frame: Frame) -> None:
         with self._changed:
             self.frames.append(frame)
@@ -221,6 +250,8 @@ class _Handlers(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         if details.method == PIPELINE:
             return grpc.stream_stream_rpc_method_handler(self._service.pipeline)
+        if details.method == WATCH:
+            return grpc.unary_stream_rpc_method_handler(self._service.watch)
         return None
 
 

@@ -73,6 +73,7 @@ class ResponseStream(Generic[ResponseT]):
 
     def __init__(self, call: Stream[ResponseT]) -> None:
         self._call = call
+        self._given_up = False
 
     async def next(self, silence_seconds_max: float) -> ResponseT | None:
         """The next response; None at the end of the stream.
@@ -87,10 +88,18 @@ class ResponseStream(Generic[ResponseT]):
         except TimeoutError:
             self._call.cancel()
             raise
+        except asyncio.CancelledError:
+            # What gRPC raises in a read if another task gives the call up; unlike the cancellation
+            # of this task, it is the end of the stream.
+            task = asyncio.current_task()
+            if self._given_up and task is not None and not task.cancelling():
+                return None
+            raise
         return None if response is grpc.aio.EOF else cast("ResponseT", response)
 
     def cancel(self) -> None:
         """Gives the call up."""
+        self._given_up = True
         self._call.cancel()
 
 
