@@ -1,0 +1,188 @@
+"""`gapless serve`: how it starts, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gapless import Client, GaplessError
+from tests.cli.commands import SECONDS_MAX, run_process, serving
+
+
+def _log_lines(process: subprocess.Popen[str]) -> list[dict[str, object]]:
+    _out, errors = process.communicate(timeout=SECONDS_MAX)
+    return [json.loads(line) for line in errors.splitlines()]
+
+
+def test_the_address_file_is_there_when_the_service_answers_and_gone_when_it_has_stopped(
+    tmp_path: Path,
+) -> None:
+    with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (
+        process,
+        address,
+    ):
+        with Client(address) as client:
+            info = client.operations.server_info()
+        process.send_signal(signal.SIGINT)
+        code = process.wait(SECONDS_MAX)
+
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
+    assert info.journal == "sqlite"
+    assert code == 0
+    assert not (tmp_path / "address").exists()
+
+
+class Running(NamedTuple):
+    """A service that runs for all tests of this module."""
+
+    process: subprocess.Popen[str]
+    address: str
+    data: Path
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("serve")
+    data = directory / "data"
+    with serving("--port", 0, "--data", data, directory=directory) as (process, address):
+        yield Running(process, address, data)
+
+
+def test_the_data_directory_is_for_its_owner_only(running: Running) -> None:
+    assert running.data.stat().st_mode & 0o777 == 0o700
+
+
+def test_g9_a_second_service_on_the_data_is_refused_and_told_the_owner(running: Running) -> None:
+    refused = run_process("serve", "--port", 0, "--data", running.data)
+
+    assert refused.returncode == 4
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    assert f"is in use by process {running.process.pid} on {socket.gethostname()}" in line
+
+
+def test_g9_a_second_service_on_the_port_is_refused_and_told_who_has_it(
+    running: Running, tmp_path: Path
+) -> None:
+    port = running.address.rpartition(":")[2]
+
+    refused = run_process("serve", "--port", port, "--data", tmp_path / "data")
+
+    assert refused.returncode == 4
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    assert line.startswith(
+        f"Error: cannot listen on {running.address}: process {running.process.pid} ("
+    )
+    assert line.endswith("listens there; stop it, or choose another port with --port")
+
+
+def test_a_setting_out_of_range_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+
+    refused = run_process("serve", "--data", data, environment={"GAPLESS_PORT": "99999"})
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "Error: port (environment variable GAPLESS_PORT) is 99999;"
+        " expected a whole number from 0 to 65535\n"
+    )
+    assert not data.exists()
+
+
+def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    refused = run_process("serve", "--port", 0, "--data", tmp_path / "file" / "data")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: cannot start: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_g8_a_commit_that_fails_ends_the_service_with_1_and_logs_no_payload(
+    tmp_path: Path,
+) -> None:
+    with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (
+        process,
+        address,
+    ):
+        with Client(address, timeout=5, max_attempts=1) as client:
+            client.channels.create(channel_id="c1")
+            # From now on no file of the service can grow.
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, 1))
+            with pytest.raises(GaplessError) as failed:
+                client.messages.post("c1", "ann", "words of a message")
+        code = process.wait(SECONDS_MAX)
+        lines = _log_lines(process)
+
+    assert failed.value.outcome_unknown
+    assert code == 1
+    [reason] = [line["reason"] for line in lines if line["event"] == "service_failed"]
+    assert str(reason).startswith("namespace default: OutcomeUnknown: ")
+    # The fault comes with a traceback, and that without the variables.
+    assert "words of a message" not in json.dumps(lines)
+
+
+SECRETS = ("words of a message", "value of an attribute", "p256dh key", "auth secret")
+
+
+def test_at_debug_each_command_is_one_line_that_says_nothing_of_its_content(
+    tmp_path: Path,
+) -> None:
+    words, value, key, auth = SECRETS
+    with serving(
+        "--port", 0, "--data", tmp_path / "data", "--log-level", "debug", directory=tmp_path
+    ) as (process, address):
+        with Client(address, caller="shop") as client:
+            client.channels.create(channel_id="c1", request_id="r1")
+            client.messages.post("c1", "ann", words, attributes={"a": value}, request_id="r2")
+            client.messages.post("c1", "ann", words, attributes={"a": value}, request_id="r2")
+            client.push_subscriptions.upsert(
+                "ann",
+                "https://push.example/1",
+                p256dh_key=key.encode(),
+                auth_key=auth.encode(),
+                request_id="r3",
+            )
+            with pytest.raises(GaplessError):
+                client.messages.post("nowhere", "ann", words, request_id="r4")
+        process.terminate()
+        lines = _log_lines(process)
+
+    commands = [
+        (line["command"], line["request_id"], line.get("position"), line.get("refused"))
+        for line in lines
+        if line["event"] == "command"
+    ]
+    assert commands == [
+        ("create_channel", "r1", 1, None),
+        ("post_message", "r2", 2, None),
+        ("post_message", "r2", 2, None),
+        ("upsert_push_subscription", "r3", 3, None),
+        ("post_message", "r4", None, "CHANNEL_NOT_FOUND"),
+    ]
+    assert {line["caller"] for line in lines if line["event"] == "command"} == {"shop"}
+    assert not [secret for secret in SECRETS if secret in json.dumps(lines)]
+
+
+def test_below_debug_no_command_is_logged(tmp_path: Path) -> None:
+    with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (
+        process,
+        address,
+    ):
+        with Client(address) as client:
+            client.channels.create(channel_id="c1")
+        process.terminate()
+        lines = _log_lines(process)
+
+    assert [line["event"] for line in lines] == ["serving", "stopping", "stopped"]

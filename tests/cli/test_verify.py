@@ -1,0 +1,119 @@
+"""`gapless verify`: 0 for a good log, 3 and a sentence for a broken one, 2 for no log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import run
+from tests.verify.logs import ENTRIES, HEAD, NAMESPACE, change, copy_of, log_of, make_log
+
+# What is done to the log, and what is said of it.
+TAMPERINGS = {
+    "flipped": (
+        [
+            "UPDATE rounds SET"
+            " data = CAST(substr(data, 1, 20) || x'00' || substr(data, 22) AS BLOB)"
+            " WHERE first_position = 5"
+        ],
+        "positions 5 to 5: the hash is not that of these bytes",
+    ),
+    "removed": (
+        ["DELETE FROM rounds WHERE first_position = 5"],
+        "position 5 is missing: the next round is positions 6 to 6",
+    ),
+    "swapped": (
+        [
+            "UPDATE rounds SET first_position = 400, last_position = 5 WHERE first_position = 4",
+            "UPDATE rounds SET first_position = 4, last_position = 4 WHERE first_position = 5",
+            "UPDATE rounds SET first_position = 5 WHERE first_position = 400",
+        ],
+        "positions 4 to 4: the round holds other positions, 1 from 5 to 5",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a service that has stopped; not to be changed."""
+    return make_log(tmp_path_factory.mktemp("cli-verify"))
+
+
+def test_a_good_log_ends_with_0_and_its_numbers(data: Path) -> None:
+    shown = run("verify", data, "--json")
+
+    assert shown.exit_code == 0
+    result = json.loads(shown.stdout)[str(log_of(data))]
+    assert result["breaches"] == []
+    assert (result["namespace"], result["entries"]) == (NAMESPACE, ENTRIES)
+    assert result["head_position"] == HEAD
+    assert len(bytes.fromhex(result["chain_hash"])) == 32
+
+
+def test_people_get_a_table(data: Path) -> None:
+    shown = run("verify", data)
+
+    [row] = [line for line in shown.stdout.splitlines() if NAMESPACE in line]
+    cells = [cell.strip() for cell in row.split("│")[1:-1]]
+    assert [cells[0], cells[1], cells[3], cells[5]] == [NAMESPACE, "12", "12", "all hold"]
+
+
+def test_the_data_directory_can_come_from_the_environment(data: Path) -> None:
+    shown = run("verify", "--json", environment={"GAPLESS_DATA": str(data)})
+
+    assert list(json.loads(shown.stdout)) == [str(log_of(data))]
+
+
+def test_equal_logs_have_equal_state_hashes(data: Path, tmp_path: Path) -> None:
+    copy = copy_of(data, tmp_path)
+
+    hashes = {
+        result["state_hash"]
+        for log in (log_of(data), copy)
+        for result in json.loads(run("verify", log, "--json", "--state-hash").stdout).values()
+    }
+
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_g8_a_log_that_was_tampered_with_ends_with_3_and_says_where(
+    data: Path, tmp_path: Path, tampering: str
+) -> None:
+    statements, sentence = TAMPERINGS[tampering]
+    log = copy_of(data, tmp_path)
+    for statement in statements:
+        change(log, statement)
+
+    shown = run("verify", log)
+
+    assert shown.exit_code == 3
+    assert sentence in shown.stdout
+    assert f"1 of 1 logs break a promise: {log}" in shown.stderr
+
+
+def test_g8_a_damaged_database_ends_with_3(data: Path, tmp_path: Path) -> None:
+    log = copy_of(data, tmp_path)
+    with log.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (log.stat().st_size - 4096))
+
+    shown = run("verify", log, "--json")
+
+    assert shown.exit_code == 3
+    [breach, *_others] = json.loads(shown.stdout)[str(log)]["breaches"]
+    assert breach.startswith(f"{log} cannot be read")
+
+
+@pytest.mark.parametrize("namespace", [None, "unknown"])
+def test_a_place_without_the_log_ends_with_2(
+    data: Path, tmp_path: Path, namespace: str | None
+) -> None:
+    place = data if namespace else tmp_path
+
+    shown = run("verify", place, *(["--namespace", namespace] if namespace else []))
+
+    assert shown.exit_code == 2
+    assert shown.stderr.startswith(f"Error: {place} holds no log")

@@ -1,0 +1,124 @@
+"""`gapless status` and `gapless watch`, for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gapless.testing import SubprocessServer
+from tests.cli.commands import run
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubprocessServer]:
+    """A service with three entries in one namespace, and one in another."""
+    directory: Path = tmp_path_factory.mktemp("watching")
+    with SubprocessServer(directory=directory) as server:
+        with server.client("story") as client:
+            client.channels.create(channel_id="c1", request_id="r1")
+            client.messages.post(
+                "c1", "ann", "hello", attributes={"a": "b"}, message_id="m1", request_id="r2"
+            )
+            client.messages.post("c1", "ann", b"\x00\x01", message_id="m2", request_id="r3")
+        with server.client("another") as client:
+            client.channels.create(channel_id="c1")
+        yield server
+
+
+def _lines(server: SubprocessServer, *arguments: Any) -> list[dict[str, Any]]:
+    """Runs watch to the end of what is there; returns its JSON lines."""
+    shown = run(
+        "watch", "-a", server.address, "-n", "story", "--until-caught-up", "--json", *arguments
+    )
+    assert shown.exit_code == 0
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def test_status_shows_each_namespace_with_its_head(server: SubprocessServer) -> None:
+    shown = json.loads(run("status", "-a", server.address, "--json").stdout)
+
+    heads = {one["namespace"]: one["head_position"] for one in shown["namespaces"]}
+    assert heads == {"another": 1, "story": 3}
+    assert (shown["version"], shown["journal"]) == ("0.1.0", "sqlite")
+    assert len({one["incarnation"] for one in shown["namespaces"]}) == 2
+
+
+def test_status_of_a_service_that_is_not_there_is_one_sentence() -> None:
+    shown = run("status", "-a", "127.0.0.1:1")
+
+    assert shown.exit_code == 1
+    assert shown.output == (
+        "Error: no service answers at 127.0.0.1:1; start one with `gapless serve`, or say where"
+        " it is with --address\n"
+    )
+
+
+def test_the_address_can_come_from_the_environment(server: SubprocessServer) -> None:
+    shown = run("status", environment={"GAPLESS_ADDRESS": server.address})
+
+    assert shown.exit_code == 0
+    assert f"gapless 0.1.0 at {server.address}, journal sqlite" in shown.stdout
+
+
+def test_watch_gives_scripts_one_entry_a_line(server: SubprocessServer) -> None:
+    lines = _lines(server, "--from", "start")
+
+    assert [(line["position"], line["request_id"]) for line in lines] == [
+        (1, "r1"),
+        (2, "r2"),
+        (3, "r3"),
+    ]
+    assert lines[1]["events"] == [
+        {
+            "message_posted": {
+                "channel_id": "c1",
+                "message_id": "m1",
+                "sequence": "1",
+                "sender_id": "ann",
+                "body": {"data": "aGVsbG8=", "content_type": "text/plain; charset=utf-8"},
+                "attributes": {"a": "b"},
+            }
+        }
+    ]
+
+
+def test_g6_watch_goes_on_after_the_cursor_of_a_line(server: SubprocessServer) -> None:
+    first, *others = _lines(server, "--from", "start")
+
+    assert _lines(server, "--cursor", first["cursor"]) == others
+
+
+def test_watch_shows_only_the_types_and_channels_asked_for(server: SubprocessServer) -> None:
+    created = _lines(server, "--from", "start", "--type", "channel_created")
+    nothing = _lines(server, "--from", "start", "--channel", "c9")
+
+    assert ([line["position"] for line in created], nothing) == ([1], [])
+
+
+def test_watch_from_now_shows_nothing_of_what_was(server: SubprocessServer) -> None:
+    assert _lines(server) == []
+
+
+def test_an_unknown_type_is_refused_with_the_services_own_words(server: SubprocessServer) -> None:
+    shown = run("watch", "-a", server.address, "--type", "nonsense")
+
+    assert shown.exit_code == 1
+    assert "unknown event type 'nonsense'" in shown.stderr
+
+
+def test_watch_gives_people_one_event_a_line(server: SubprocessServer) -> None:
+    shown = run(
+        "watch", "-a", server.address, "-n", "story", "--from", "start", "--until-caught-up"
+    )
+
+    created, text, data = shown.stdout.splitlines()
+    assert created.endswith("channel_created  channel_id=c1 first_sequence=1")
+    assert text.endswith(
+        "message_posted  channel_id=c1 message_id=m1 sequence=1 sender_id=ann body='hello'"
+        ' attributes={"a":"b"}'
+    )
+    assert data.endswith("sender_id=ann body=2 bytes of no type")
