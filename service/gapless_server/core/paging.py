@@ -65,7 +65,7 @@ def read_token(request: PageRequest, key_type: type[Key]) -> Key | None:
     if not token:
         return None
     try:
-        data = base64.urlsafe_b64decode(token.encode("ascii"))
+        data = base64.b64decode(token, altchars=b"-_", validate=True)
         digest, packed_key = msgspec.msgpack.decode(data, type=tuple[int, msgspec.Raw])
         key = msgspec.msgpack.decode(packed_key, type=key_type)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:

@@ -26,7 +26,7 @@ def write_cursor(cursor: Cursor) -> str:
 def read_cursor(text: str) -> Cursor:
     """Returns the cursor of a text. Raises Refused, reason INVALID_FIELD."""
     try:
-        data = base64.urlsafe_b64decode(text.encode("ascii"))
+        data = base64.b64decode(text, altchars=b"-_", validate=True)
         cursor = msgspec.msgpack.decode(data, type=Cursor)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise invalid_field("cursor", "is not a cursor that this service gave out") from error

@@ -44,8 +44,11 @@ from gapless_server.writer.namespaces import Namespaces
 SERVICE = DESCRIPTOR.services_by_name["EventService"]
 
 # A response of a stream is sent once it holds so much; below gRPC's 4 MiB for a message, also
-# with one entry of the largest size on top.
+# with one entry of the largest size on top: see rpc/sizes.py.
 RESPONSE_BYTES = 1024 * 1024
+# After so many entries a search for what a filter wants lets others run, about
+# every 5 ms.
+SCANNED_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +117,42 @@ class EventServicer:
         """
         catch_up_to = namespace.head.position
         caught_up = False
+        pulse = _Pulse(self._limits.heartbeat_seconds)
         while not self._stopping.is_set():
             if not caught_up and position >= catch_up_to:
                 caught_up = True
+                pulse.beat()
                 yield WatchResponse(
                     cursor=_cursor(namespace, position), caught_up=CaughtUp(position=position)
                 )
+            if pulse.is_due:
+                pulse.beat()
+                yield self._heartbeat(namespace, position)
             if position >= namespace.head.position:
-                if not await self._news(namespace):
-                    yield self._heartbeat(namespace, position)
+                await self._news(namespace, pulse.seconds_left)
                 continue
             async for entries, position in _chunks(namespace, position, wanted):  # noqa: B020 - moves on
                 if entries:
+                    pulse.beat()
                     yield WatchResponse(
                         cursor=_cursor(namespace, position), entries=Entries(entries=entries)
                     )
                 if self._stopping.is_set():
                     return
-                if not caught_up and position >= catch_up_to:
+                if pulse.is_due or (not caught_up and position >= catch_up_to):
                     break
 
-    async def _news(self, namespace: Namespace) -> bool:
-        """Waits for a round, for the end of the service, or for the time of a heartbeat (False)."""
+    async def _news(self, namespace: Namespace, seconds_max: float) -> None:
+        """Waits for a round or for the end of the service, but not for ever."""
         waiting: list[asyncio.Future[Any]] = [
             namespace.feed.news(),
             asyncio.ensure_future(self._stopping.wait()),
         ]
         try:
-            done, _ = await asyncio.wait(
-                waiting,
-                timeout=self._limits.heartbeat_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(waiting, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for future in waiting:
                 future.cancel()
-        return bool(done)
 
     def _heartbeat(self, namespace: Namespace, position: int) -> WatchResponse:
         return WatchResponse(
@@ -165,7 +168,7 @@ class EventServicer:
             await namespace.reached(scope.min_position)
             cursor = Cursor(namespace.incarnation, 0)
             if request.cursor:
-                cursor = read_cursor(request.cursor)
+                cursor = _given_cursor(request.cursor, namespace)
             if cursor.incarnation != namespace.incarnation:
                 raise Refused(
                     errors_pb2.ERROR_REASON_CURSOR_RESET,
@@ -215,21 +218,51 @@ class EventServicer:
         )
 
 
+class _Pulse:
+    """Tells when a stream has been silent for so long that it must give a sign of life."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self.beat()
+
+    def beat(self) -> None:
+        """Says that something is sent now."""
+        self._due_time = self._loop.time() + self._seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the stream may stay silent."""
+        return max(0.0, self._due_time - self._loop.time())
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the silence has lasted long enough."""
+        return self.seconds_left == 0
+
+
 def _cursor(namespace: Namespace, position: int) -> str:
     return write_cursor(Cursor(namespace.incarnation, position))
+
+
+def _given_cursor(text: str, namespace: Namespace) -> Cursor:
+    """Returns the cursor of a request, which may be one of another incarnation.
+
+    Raises Refused, reason INVALID_FIELD, if it is none or stands where the log has not come to.
+    """
+    cursor = read_cursor(text)
+    if cursor.position == 0:
+        # Nothing was read with it that another incarnation could have made wrong.
+        return Cursor(namespace.incarnation, 0)
+    if cursor.incarnation == namespace.incarnation and cursor.position > namespace.head.position:
+        raise invalid_field("cursor", f"is beyond the head of the log, {namespace.head.position}")
+    return cursor
 
 
 def _start(request: WatchRequest, namespace: Namespace) -> Cursor:
     start = request.WhichOneof("start")
     if start == "cursor":
-        cursor = read_cursor(request.cursor)
-        if cursor.incarnation == namespace.incarnation and (
-            cursor.position > namespace.head.position
-        ):
-            raise invalid_field(
-                "cursor", f"is beyond the head of the log, {namespace.head.position}"
-            )
-        return cursor
+        return _given_cursor(request.cursor, namespace)
     if start is None or not getattr(request, start):
         raise invalid_field("start", "must be one of from_start: true, from_now: true, or a cursor")
     return Cursor(namespace.incarnation, 0 if start == "from_start" else namespace.head.position)
@@ -244,17 +277,23 @@ def _reset(namespace: Namespace) -> WatchResponse:
 async def _chunks(
     namespace: Namespace, position: int, wanted: Filter
 ) -> AsyncIterator[tuple[list[Entry], int]]:
-    """Yields the entries after `position` in handfuls, each with the position it reaches."""
+    """Yields the entries after `position` in handfuls, each with the position it reaches.
+
+    A handful may be empty where the filter leaves everything out: a long search must neither
+    hold up the other calls nor look like a stream that is dead.
+    """
     entries: list[Entry] = []
-    size_bytes = 0
+    size_bytes = scanned = 0
     async for committed in namespace.rounds_from(position + 1):
         skip = position + 1 - committed.record.first_position
         for stored in committed.entries[skip:]:
             position = stored.entry.position
+            scanned += 1
             for entry in wanted.apply([stored]):
                 entries.append(entry)
                 size_bytes += entry.ByteSize()
-            if size_bytes >= RESPONSE_BYTES:
+            if size_bytes >= RESPONSE_BYTES or scanned >= SCANNED_ENTRIES:
                 yield entries, position
-                entries, size_bytes = [], 0
+                entries, size_bytes, scanned = [], 0, 0
+                await asyncio.sleep(0)
     yield entries, position
