@@ -174,10 +174,14 @@ def reservation_of(story: Story, key: str, owner_id: str = ANN) -> Reservation:
     return reservation
 
 
-def held_by(story: Story, owner_id: str = "") -> dict[str, list[int]]:
-    """Returns the numbers by key of an owner, or of all."""
-    answer = story.read(ListReservationsRequest(pool_id=PORTS, owner_id=owner_id))
-    return {one.key: list(one.numbers) for one in answer.reservations}
+def reservations_of(story: Story) -> list[Reservation]:
+    """Returns every reservation, in the order of owner and key."""
+    return list(story.read(ListReservationsRequest(pool_id=PORTS)).reservations)
+
+
+def held_by(story: Story) -> dict[str, list[int]]:
+    """Returns the numbers by key; owners in these stories have different keys."""
+    return {one.key: list(one.numbers) for one in reservations_of(story)}
 
 
 def status_of(story: Story, number: int) -> str:
