@@ -299,7 +299,8 @@ class TestList:
     def test_pages_are_in_the_order_of_owner_and_key(self, story: Story) -> None:
         story.given(reserve("b", BOB), reserve("b", ANN), reserve("a", BOB))
 
-        found, token = [], ""
+        found: list[tuple[str, str]] = []
+        token = ""
         while not found or token:
             page = story.read(ListReservationsRequest(pool_id=PORTS, page_size=1, page_token=token))
             found += [(one.owner_id, one.key) for one in page.reservations]
