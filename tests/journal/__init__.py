@@ -1,0 +1,1 @@
+"""One contract suite for every journal, and what only the SQLite journal can get wrong."""

@@ -1,0 +1,1 @@
+"""The writer without gRPC: rounds, request ids, what is visible when, limits and failures."""
