@@ -134,8 +134,8 @@ def _print(summary: Summary, run: _Run, recounted: dict[str, Any], *, as_json: b
         return
     table = summary_table(summary)
     table.add_section()
-    table.add_row("service killed after", f"{run.killed_after or 0:,} commands")
-    table.add_row("and away for", f"{run.away_seconds:.1f} s")
+    table.add_row("service killed after", f"{run.killed_after or 0:,} of {summary.tally.sent:,}")
+    table.add_row("  and away for, latencies included", f"{run.away_seconds:.1f} s")
     table.add_row("log recounted", f"{recounted['entries']:,} entries")
     count = len(recounted["breaches"])
     table.add_row("broken promises in it", f"[red]{count}[/red]" if count else "[green]0[/green]")
