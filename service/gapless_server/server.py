@@ -11,12 +11,14 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gapless_server.checkpoint.port import CheckpointStore
+from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.unary import kind_handlers, kind_services
 from gapless_server.settings import Settings
@@ -41,6 +43,12 @@ def _store(settings: Settings) -> JournalStore:
     if settings.journal == "memory":
         return MemoryJournalStore()
     return SqliteJournalStore(settings.data, f"{settings.host}:{settings.port}")
+
+
+def _checkpoints(settings: Settings) -> CheckpointStore | None:
+    if settings.journal == "memory":
+        return None
+    return SqliteCheckpointStore(settings.data / LOGS_DIRECTORY)
 
 
 class Server:
@@ -119,13 +127,14 @@ class Server:
 
     def _namespaces(self, settings: Settings) -> Namespaces:
         return Namespaces(
-            Kernel(KINDS),
+            Kernel(KINDS, settings.batch_commands_max),
             self._store,
             self._clock,
             WriterLimits(
                 queue_commands_max=settings.queue_commands_max,
                 queue_bytes_max=settings.queue_bytes_max,
                 round_commands_max=settings.round_commands_max,
+                checkpoint_entries=settings.checkpoint_entries,
                 feed_bytes_max=settings.feed_bytes_max,
             ),
             NamespaceLimits(
@@ -135,6 +144,7 @@ class Server:
             ),
             self._fail,
             log_commands if settings.log_level == "debug" else None,
+            _checkpoints(settings),
         )
 
     def _grpc_server(self, pages: PageLimits) -> grpc.aio.Server:

@@ -57,6 +57,7 @@ class Settings:
         16 * MIB, "Size of one gRPC message.", minimum=MIB, maximum=INT32_MAX
     )
     frame_commands_max: int = _setting(10_000, "Commands in one frame of a pipeline.", minimum=1)
+    batch_commands_max: int = _setting(1000, "Commands in one atomic batch.", minimum=1)
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)
     pipeline_streams_max: int = _setting(1000, "Pipelines open at a time.", minimum=1)
     watch_streams_max: int = _setting(1000, "Watches open at a time.", minimum=0)
@@ -65,6 +66,7 @@ class Settings:
         64 * MIB, "Bytes of commands waiting in one namespace.", minimum=MIB
     )
     round_commands_max: int = _setting(10_000, "Commands committed with one fsync.", minimum=1)
+    checkpoint_entries: int = _setting(50_000, "Entries after which the state is written down.")
     feed_bytes_max: int = _setting(
         16 * MIB, "Newest rounds kept in memory for watches, a namespace.", minimum=0
     )

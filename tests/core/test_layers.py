@@ -34,7 +34,8 @@ class DictStore:
         return iter(sorted(inside, reverse=descending))
 
     def write(self, state: State) -> None:
-        for table, rows in state.freeze():
+        state.freeze()
+        for table, rows in state.frozen_rows():
             for key, row in rows:
                 if row is None:
                     self.rows.pop((table, key), None)

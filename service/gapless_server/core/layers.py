@@ -165,18 +165,19 @@ class Below(Generic[Partition, Key, Row]):
             if changed_row is not DELETED:
                 yield found, changed_row
 
-    def freeze(self, layer: Layer[Partition, Key, Row]) -> list[tuple[bytes, bytes | None]]:
-        """Takes over a fresh layer, and returns its rows as they are to be written."""
+    def freeze(self, layer: Layer[Partition, Key, Row]) -> None:
+        """Takes over a fresh layer, to be written to the store."""
         if self._frozen:
             raise RuntimeError(f"table {self._name} is already frozen")
         self._frozen = layer
-        rows = []
-        for partition, part in layer.items():
+
+    def frozen_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yields what is frozen as it is to be written; None: deleted. Usable in any thread."""
+        for partition, part in self._frozen.items():
             prefix = encode_key(partition)  # type: ignore[arg-type]  # str, int or tuples of them
             for key, row in part.rows.items():
                 data = None if row is DELETED else _encode_row(row)
-                rows.append((prefix + encode_key(key), data))  # type: ignore[arg-type]
-        return rows
+                yield prefix + encode_key(key), data  # type: ignore[arg-type]
 
     def thaw(self) -> None:
         """The frozen rows are in the store: from now on they are a cache."""

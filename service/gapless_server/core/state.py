@@ -73,13 +73,18 @@ class State:
         for name, table in self.tables().items():
             table.attach(name, store)
 
-    def freeze(self) -> Iterator[tuple[str, list[tuple[bytes, bytes | None]]]]:
-        """Sets aside what changed and yields it by table, as a checkpoint writes it.
+    def freeze(self) -> None:
+        """Sets aside what changed since the last time, for a checkpoint to write."""
+        for table in self.tables().values():
+            table.freeze()
 
-        To be exhausted before the state changes again. A row that is None was deleted.
+    def frozen_rows(self) -> list[tuple[str, Iterator[tuple[bytes, bytes | None]]]]:
+        """Returns what was set aside, by table: keys and rows as they are to be written.
+
+        A row that is None was deleted. The rows may be read in another thread, and more than once
+        by calling again.
         """
-        for name, table in self.tables().items():
-            yield name, table.freeze()
+        return [(name, table.frozen_rows()) for name, table in self.tables().items()]
 
     def thaw(self) -> None:
         """What was frozen is in the store now: it need not be kept in memory."""

@@ -169,11 +169,16 @@ class PartitionedTable(Generic[Partition, Key, Row]):
             raise ValueError(f"table {name} has rows already")
         self._below = Below(name, store, self.row_type)
 
-    def freeze(self) -> list[tuple[bytes, bytes | None]]:
-        """Sets aside what changed, and returns it as it is to be written; None: deleted."""
+    def freeze(self) -> None:
+        """Sets aside what changed, to be written to the store."""
         assert self._below is not None
         frozen, self._fresh = self._fresh, {}
-        return self._below.freeze(frozen)
+        self._below.freeze(frozen)
+
+    def frozen_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yields what was set aside as it is to be written; None: deleted."""
+        assert self._below is not None
+        return self._below.frozen_rows()
 
     def thaw(self) -> None:
         """What was frozen is in the store now."""

@@ -28,6 +28,9 @@ from gapless_server.journal.port import (
 )
 
 FORMAT_VERSION = 1
+
+# The folder of the logs in a data directory.
+LOGS_DIRECTORY = "namespaces"
 # "GAPL": tells our files from other SQLite files.
 APPLICATION_ID = 0x4741504C
 
@@ -248,7 +251,7 @@ class SqliteJournalStore:
 
         `address` is where the service will listen: a second one is told it. Raises OwnedElsewhere.
         """
-        self._logs = directory / "namespaces"
+        self._logs = directory / LOGS_DIRECTORY
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(mode=0o700, exist_ok=True)
         sync_directory(directory.parent)

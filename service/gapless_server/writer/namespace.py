@@ -16,15 +16,16 @@ import structlog
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
+from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import Moment, State
-from gapless_server.core.times import from_timestamp
-from gapless_server.journal.port import CHAIN_START, Corrupt, Head, Journal, Round, link
+from gapless_server.core.state import State
+from gapless_server.journal.port import Corrupt, Head, Journal
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.feed import CommittedRound, Feed
-from gapless_server.writer.requests import RequestIndex, request_key
+from gapless_server.writer.history import History
+from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
 
 _log = structlog.get_logger()
@@ -43,6 +44,7 @@ class WriterLimits:
     queue_bytes_max: int = 64 * 1024 * 1024
     round_commands_max: int = 10_000
     feed_bytes_max: int = 16 * 1024 * 1024
+    checkpoint_entries: int = 50_000
     retry_after_seconds: float = 0.1
 
 
@@ -85,11 +87,8 @@ class Namespace:
         self._limits = limits
         self._on_fatal = on_fatal
         self._on_round = on_round
-        self._state = kernel.new_state()
-        self._requests = RequestIndex()
+        self._history = History(name, kernel)
         self.feed = Feed(limits.feed_bytes_max)
-        self.head = Head(0, CHAIN_START)
-        self.head_time_us = 0
         self._queue: list[Frame] = []
         self._frames_in_round: list[Frame] = []
         self._queued_commands = 0
@@ -111,14 +110,11 @@ class Namespace:
         limits: WriterLimits,
         on_fatal: Callable[[str, BaseException], None],
         on_round: OnRound | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> Namespace:
-        """Replays the log and starts the writer. Raises Corrupt where the chain is broken."""
+        """Loads what the log adds up to and starts the writer. Raises Corrupt."""
         namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
-        async for record in journal.read(1):
-            namespace._replay_round(record)
-            await asyncio.sleep(0)
-        if namespace.head != journal.head:
-            raise Corrupt(f"namespace {name}: the log ends at {namespace.head.position}")
+        await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
         namespace._task = asyncio.create_task(namespace._run(), name=f"writer {name}")
         return namespace
 
@@ -126,6 +122,16 @@ class Namespace:
     def incarnation(self) -> str:
         """The random name of this history of the log."""
         return self._journal.incarnation
+
+    @property
+    def head(self) -> Head:
+        """The newest durable position and the chain's hash there."""
+        return self._history.head
+
+    @property
+    def head_time_us(self) -> int:
+        """When the newest durable entry was committed; 0 while there is none."""
+        return self._history.head_time_us
 
     @property
     def exists(self) -> bool:
@@ -169,7 +175,10 @@ class Namespace:
         if self._failure is not None:
             raise self._failure
         if not self._committing:
-            return answer(self._state)
+            try:
+                return answer(self._history.state)
+            except Damaged as error:
+                raise self._fail(error) from error
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._reads.append((answer, future))
         return await future
@@ -186,10 +195,12 @@ class Namespace:
     async def entry_of_request(self, caller: str, request_id: str) -> StoredEntry | None:
         """Returns the durable entry of a request id, or None if none was committed."""
         key = request_key(caller, request_id)
-        position = await self.read(lambda _state: self._requests.get(key))
+        position = await self.read(lambda _state: self._history.requests.get(key))
         if position is None:
             return None
-        return self.feed.entry(position) or (await self._load_round(position))[position]
+        stored = self.feed.entry(position) or (await self._load_round(position))[position]
+        found = request_key(stored.caller, stored.entry.request_id)
+        return stored if found == key else None
 
     async def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
@@ -217,6 +228,8 @@ class Namespace:
     async def close(self) -> None:
         """Drains, and gives the log free."""
         await self.drain()
+        # After a failure the state may be ahead of the disk, and must not be kept.
+        await self._history.close(keep=self._failure is None)
         await self._journal.close()
 
     def _shutting_down(self) -> Refused:
@@ -275,8 +288,8 @@ class Namespace:
         loaded: dict[int, StoredEntry] = {}
         builder = RoundBuilder(
             self._kernel,
-            self._state,
-            self._requests,
+            self._history.state,
+            self._history.requests,
             self.head,
             time_us,
             f"{time_us:x}{secrets.token_hex(4)}-",
@@ -286,8 +299,7 @@ class Namespace:
         record = builder.seal()
         if record is not None:
             await self._journal.append(record)
-            self.head = Head(record.last_position, record.chain_hash)
-            self.head_time_us = time_us
+            await self._history.committed(record, time_us)
             self.feed.publish(record)
         self._committing = False
         for frame, frame_outcomes in zip(frames, outcomes, strict=True):
@@ -335,11 +347,14 @@ class Namespace:
             if future.done():
                 continue
             try:
-                future.set_result(answer(self._state))
+                future.set_result(answer(self._history.state))
+            except Damaged:
+                self._reads.append((answer, future))  # fails with all that wait
+                raise
             except Exception as error:
                 future.set_exception(error)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> Refused:
         """Stops for good: what is pending may or may not be durable, and nothing may show it."""
         self._failure = Refused(
             errors_pb2.ERROR_REASON_OUTCOME_UNKNOWN,
@@ -358,24 +373,4 @@ class Namespace:
         self.feed.wake()
         _log.critical("writer_stopped", namespace=self.name, exc_info=error)
         self._on_fatal(self.name, error)
-
-    def _replay_round(self, record: Round) -> None:
-        expected = link(
-            self.head.chain_hash, record.first_position, record.last_position, record.data
-        )
-        if record.first_position != self.head.position + 1 or record.chain_hash != expected:
-            raise Corrupt(
-                f"namespace {self.name}: the round at position {record.first_position} does not"
-                f" continue the chain after position {self.head.position}"
-            )
-        for stored in StoredRound.FromString(record.data).entries:
-            self._replay_entry(stored)
-        self.head = Head(record.last_position, record.chain_hash)
-
-    def _replay_entry(self, stored: StoredEntry) -> None:
-        entry = stored.entry
-        time_us = from_timestamp(entry.commit_time)
-        self._kernel.replay(self._state, entry.events, Moment(entry.position, time_us))
-        self.head_time_us = time_us
-        if entry.request_id:
-            self._requests.put(request_key(stored.caller, entry.request_id), entry.position)
+        return self._failure

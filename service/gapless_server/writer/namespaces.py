@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from gapless.v1 import errors_pb2
+from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, JournalError, JournalStore
@@ -49,9 +50,11 @@ class Namespaces:
         limits: NamespaceLimits,
         on_fatal: Callable[[str, BaseException], None],
         on_round: OnRound | None = None,
+        checkpoints: CheckpointStore | None = None,
     ) -> None:
         self.kernel = kernel
         self.store = store
+        self._checkpoints = checkpoints
         self._clock = clock
         self._writer_limits = writer_limits
         self._limits = limits
@@ -130,7 +133,10 @@ class Namespaces:
     async def _open(self, name: str) -> Namespace:
         try:
             journal = await self.store.open(name)
+            checkpoint = None
             try:
+                if self._checkpoints is not None:
+                    checkpoint = await self._checkpoints.open(name, journal.incarnation)
                 return await Namespace.open(
                     name,
                     self.kernel,
@@ -139,8 +145,11 @@ class Namespaces:
                     self._writer_limits,
                     self._on_fatal,
                     self._on_round,
+                    checkpoint,
                 )
             except BaseException:
+                if checkpoint is not None:
+                    await checkpoint.close()
                 await journal.close()
                 raise
         except Corrupt as error:

@@ -8,6 +8,7 @@ import structlog
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
+from gapless_server.checkpoint.port import Damaged
 from gapless_server.core.batches import TypedBatch
 from gapless_server.core.commands import Context, Decision, TypedCommand
 from gapless_server.core.kernel import Kernel
@@ -75,7 +76,7 @@ class RoundBuilder:
             request_id: str = typed.message.request_id  # type: ignore[attr-defined]  # every command has one
             key = request_key(caller, request_id)
             known = self._requests.get(key)
-            if known is not None:
+            if known is not None and self._is_of(known, key):
                 return self._replay(known, typed)
             position = self._next_position
             moment = Moment(position, self._time_us)
@@ -112,7 +113,7 @@ class RoundBuilder:
     def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
         try:
             return typed.decide(self._state, context)
-        except Refused:
+        except (Refused, Damaged):
             raise
         except Exception as error:
             # Deciding changes nothing, so a fault in it is this command's alone (G5).
@@ -121,16 +122,24 @@ class RoundBuilder:
                 errors_pb2.ERROR_REASON_INTERNAL_FAULT, fault_id=context.id_prefix
             ) from error
 
-    def _replay(self, position: int, typed: TypedCommand | TypedBatch) -> Outcome:
-        """Answers a known request id from its entry, pending or durable (G3)."""
+    def _entry(self, position: int) -> StoredEntry:
+        """Returns an entry, pending or durable. Raises EntryNeeded."""
         pending_index = position - self._head.position - 1
         if pending_index >= 0:
-            [stored] = StoredRound.FromString(self._entries[pending_index]).entries
-        else:
-            known = self._known_entry(position)
-            if known is None:
-                raise EntryNeeded(position)
-            stored = known
+            return StoredRound.FromString(self._entries[pending_index]).entries[0]
+        stored = self._known_entry(position)
+        if stored is None:
+            raise EntryNeeded(position)
+        return stored
+
+    def _is_of(self, position: int, key: str) -> bool:
+        """Says whether the entry is of this request, and not of one with the same hash."""
+        stored = self._entry(position)
+        return request_key(stored.caller, stored.entry.request_id) == key
+
+    def _replay(self, position: int, typed: TypedCommand | TypedBatch) -> Outcome:
+        """Answers a known request id from its entry (G3)."""
+        stored = self._entry(position)
         if typed.fingerprint() != stored.fingerprint:
             return Refused(
                 errors_pb2.ERROR_REASON_REQUEST_ID_REUSED,

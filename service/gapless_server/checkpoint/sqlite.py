@@ -1,0 +1,304 @@
+"""Checkpoints in SQLite: a file a namespace beside the log's, a table a table, a row a row.
+
+One connection writes, in a thread of its own; one reads, on the event loop: a lookup in a file
+that is mostly in the page cache takes some microseconds, less than a hop between threads. Every
+row carries a checksum, because a flipped bit in a page goes unnoticed by SQLite. A write need not
+survive a loss of power, only be whole (synchronous=NORMAL with a write-ahead log): the log is
+synced first, and brings back what a checkpoint lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import msgspec
+import structlog
+
+from gapless_server.checkpoint.port import (
+    Changes,
+    CheckpointHead,
+    Damaged,
+    RequestPairs,
+)
+from gapless_server.journal.port import Head
+
+_log = structlog.get_logger()
+
+# Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
+FORMAT_VERSION = 1
+
+# How many rows a scan takes at a time, so that no read is open while the state changes.
+SCAN_ROWS = 256
+
+# What a reading connection keeps of the file; the page cache of the system has the rest.
+_CACHE_KIB = 32 * 1024
+
+_CRC_BYTES = 4
+
+_META_KEYS = ("format", "incarnation", "position", "chain_hash", "time_us")
+
+
+def _sealed(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CRC_BYTES, "big") + data
+
+
+class SqliteCheckpoint:
+    """The checkpoint of one log in one SQLite file."""
+
+    def __init__(self, path: Path, incarnation: str) -> None:
+        self._path = path
+        self._incarnation = incarnation
+        self._at = CheckpointHead()
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        # Tables that the file has; a read of any other finds nothing.
+        self._tables: set[str] = set()
+
+    @property
+    def at(self) -> CheckpointHead:
+        """Where in the log the checkpoint stands."""
+        return self._at
+
+    async def open(self) -> None:
+        """Opens the file, if there is one. One that cannot be used is thrown away.
+
+        The file comes into being with the first write, so that reading leaves nothing behind.
+        """
+        if not self._path.exists():
+            return
+        try:
+            await self._connect()
+            usable = await self._read_meta()
+        except (sqlite3.DatabaseError, ValueError, KeyError, msgspec.MsgspecError) as error:
+            _log.warning("checkpoint_damaged", path=str(self._path), description=str(error))
+            usable = False
+        if not usable:
+            await self.close()
+            self._forget()
+            self._at = CheckpointHead()
+            self._tables = set()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._writer is not None:
+            await self._writer.close()
+        self._reader = self._writer = None
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """Returns a row, or None. Raises Damaged."""
+        if table not in self._tables:
+            return None
+        rows = self._read(f'SELECT row FROM "{table}" WHERE key = ?', (key,))  # noqa: S608 - our names
+        return self._opened(table, key, rows[0][0]) if rows else None
+
+    def scan(
+        self, table: str, low: bytes, high: bytes, *, descending: bool
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yields keys and rows with low < key < high, in order. Raises Damaged."""
+        if table not in self._tables:
+            return
+        order = "DESC" if descending else "ASC"
+        query = (
+            f'SELECT key, row FROM "{table}" WHERE key > ? AND key < ?'  # noqa: S608 - our names
+            f" ORDER BY key {order} LIMIT {SCAN_ROWS}"
+        )
+        while True:
+            rows = self._read(query, (low, high))
+            for key, row in rows:
+                yield key, self._opened(table, key, row)
+            if len(rows) < SCAN_ROWS:
+                return
+            low, high = (low, rows[-1][0]) if descending else (rows[-1][0], high)
+
+    async def load_requests(self) -> tuple[list[tuple[bytes, bytes]], list[RequestPairs]]:
+        """Returns the last image of the request index, shard by shard, and what came after."""
+        if self._writer is None:
+            return [], []
+        image = [
+            (self._opened("image", b"", hashes), self._opened("image", b"", positions))
+            for hashes, positions in await self._fetch(
+                "SELECT hashes, positions FROM request_image ORDER BY shard"
+            )
+        ]
+        after = []
+        for data, collided in await self._fetch("SELECT pairs, collided FROM request_tail"):
+            pairs = array("Q")
+            pairs.frombytes(self._opened("tail", b"", data))
+            keys = msgspec.msgpack.decode(self._opened("tail", b"", collided), type=dict[str, int])
+            after.append(RequestPairs(pairs, keys))
+        return image, after
+
+    async def write(
+        self,
+        at: CheckpointHead,
+        changes: Changes,
+        requests: RequestPairs,
+        image: list[tuple[bytes, bytes]] | None,
+    ) -> None:
+        """Moves the checkpoint to `at`, in one transaction."""
+        if self._writer is None:
+            await self._connect()
+        assert self._writer is not None
+        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+        tables = set(self._tables)
+        try:
+            for table, rows in changes:
+                if table not in tables:
+                    await self._create_table(table)
+                    tables.add(table)
+                await self._write_rows(table, rows)
+            await self._write_requests(requests, image)
+            await self._write_meta(at)
+            await self._writer.execute_fetchall("COMMIT")
+        except BaseException:
+            await self._writer.execute_fetchall("ROLLBACK")
+            raise
+        # The reading connection sees a new table only now.
+        self._tables = tables
+        self._at = at
+
+    async def _create_table(self, table: str) -> None:
+        assert self._writer is not None
+        await self._writer.execute_fetchall(
+            f'CREATE TABLE "{table}" (key BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID'
+        )
+
+    async def _write_rows(self, table: str, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        put = f'INSERT OR REPLACE INTO "{table}" VALUES (?, ?)'  # noqa: S608 - our names
+        delete = f'DELETE FROM "{table}" WHERE key = ?'  # noqa: S608 - our names
+
+        def write(connection: sqlite3.Connection) -> None:
+            # In the order of the keys, so that each page is written once.
+            ordered = sorted(rows)
+            deleted = [(key,) for key, row in ordered if row is None]
+            connection.executemany(
+                put, ((key, _sealed(row)) for key, row in ordered if row is not None)
+            )
+            connection.executemany(delete, deleted)
+
+        await self._in_writer_thread(write)
+
+    async def _in_writer_thread(self, work: Any) -> None:
+        """Runs `work` with the connection in its thread: encoding rows is not for the loop."""
+        assert self._writer is not None
+        await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+
+    async def _write_requests(
+        self, requests: RequestPairs, image: list[tuple[bytes, bytes]] | None
+    ) -> None:
+        assert self._writer is not None
+        if image is not None:
+            await self._writer.execute_fetchall("DELETE FROM request_tail")
+            await self._writer.executemany(
+                "INSERT OR REPLACE INTO request_image VALUES (?, ?, ?)",
+                (
+                    (shard, _sealed(hashes), _sealed(positions))
+                    for shard, (hashes, positions) in enumerate(image)
+                ),
+            )
+        if requests.pairs or requests.collided:
+            await self._writer.execute_fetchall(
+                "INSERT INTO request_tail VALUES (NULL, ?, ?)",
+                (
+                    _sealed(requests.pairs.tobytes()),
+                    _sealed(msgspec.msgpack.encode(requests.collided)),
+                ),
+            )
+
+    async def _write_meta(self, at: CheckpointHead) -> None:
+        assert self._writer is not None
+        values = (
+            FORMAT_VERSION,
+            self._incarnation,
+            at.head.position,
+            at.head.chain_hash,
+            at.time_us,
+        )
+        await self._writer.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+            (
+                (name, _sealed(msgspec.msgpack.encode(value)))
+                for name, value in zip(_META_KEYS, values, strict=True)
+            ),
+        )
+
+    async def _connect(self) -> None:
+        self._writer = await aiosqlite.connect(self._path, isolation_level=None)
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = NORMAL",
+            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS request_image"
+            " (shard INTEGER PRIMARY KEY, hashes BLOB NOT NULL, positions BLOB NOT NULL)",
+            "CREATE TABLE IF NOT EXISTS request_tail"
+            " (number INTEGER PRIMARY KEY, pairs BLOB NOT NULL, collided BLOB NOT NULL)",
+        ):
+            await self._writer.execute_fetchall(statement)
+        self._tables = {
+            name
+            for (name,) in await self._fetch("SELECT name FROM sqlite_schema WHERE type='table'")
+        }
+        self._reader = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+        )
+        self._reader.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+    async def _read_meta(self) -> bool:
+        """Reads where the checkpoint stands; False if it is of another log or format."""
+        rows = await self._fetch("SELECT name, value FROM meta")
+        if not rows:
+            return True
+        meta: dict[str, Any] = {
+            name: msgspec.msgpack.decode(self._opened("meta", b"", value)) for name, value in rows
+        }
+        if (meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation):
+            return False
+        self._at = CheckpointHead(Head(meta["position"], meta["chain_hash"]), meta["time_us"])
+        return True
+
+    async def _fetch(self, query: str) -> list[Any]:
+        assert self._writer is not None
+        return list(await self._writer.execute_fetchall(query))
+
+    def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[Any]:
+        assert self._reader is not None
+        try:
+            return self._reader.execute(query, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _opened(self, table: str, key: bytes, sealed: bytes) -> bytes:
+        data = sealed[_CRC_BYTES:]
+        if zlib.crc32(data).to_bytes(_CRC_BYTES, "big") != sealed[:_CRC_BYTES]:
+            raise self._damaged(f"the row {key.hex()} of {table} is not what was written")
+        return data
+
+    def _damaged(self, description: str) -> Damaged:
+        """The file is not to be used again: the next start rebuilds it from the log (C2)."""
+        self._forget()
+        return Damaged(f"{self._path}: {description}; it is rebuilt at the next start")
+
+    def _forget(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+
+class SqliteCheckpointStore:
+    """The checkpoints in one directory, beside the logs."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def open(self, namespace: str, incarnation: str) -> SqliteCheckpoint:
+        """Opens the checkpoint of a log; an empty one, if there is none that can be used."""
+        checkpoint = SqliteCheckpoint(self._directory / f"{namespace}.state", incarnation)
+        await checkpoint.open()
+        return checkpoint

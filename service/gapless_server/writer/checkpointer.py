@@ -1,0 +1,101 @@
+"""Moves the checkpoint of a namespace forward, beside the commits, and never in their way."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import NamedTuple
+
+import structlog
+
+from gapless_server.checkpoint.port import Checkpoint, CheckpointHead, RequestPairs
+from gapless_server.core.state import State
+from gapless_server.writer.requests import RequestIndex
+
+_log = structlog.get_logger()
+
+# If a checkpoint takes so much longer than the next one comes due, rounds wait for it: what is in
+# memory stays bounded.
+PATIENCE = 4
+# The whole request index is written anew once this part of it has come since the last time, and
+# not before so many: a start then reads little more than the index itself.
+IMAGE_PART = 4
+IMAGE_REQUESTS_MIN = 100_000
+
+
+class _Frozen(NamedTuple):
+    """What one checkpoint has to write, beside the frozen rows of the state."""
+
+    at: CheckpointHead
+    requests: RequestPairs
+    image: list[tuple[bytes, bytes]] | None
+
+
+class Checkpointer:
+    """Knows how far the checkpoint is behind, and writes it in the background.
+
+    A checkpoint that cannot be written is tried again with the next one: the log has everything.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, state: State, requests: RequestIndex, entries_between: int
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._state = state
+        self._requests = requests
+        self._entries_between = entries_between
+        self._entries_since = 0
+        self._requests_since_image = 0
+        self._frozen: _Frozen | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def committed(self, entries: int, at: CheckpointHead) -> None:
+        """Takes note of a durable round that ends at `at`; nothing of a later one is decided."""
+        self._entries_since += entries
+        if self._entries_since < self._entries_between:
+            return
+        if self._task is not None and not self._task.done():
+            if self._entries_since < PATIENCE * self._entries_between:
+                return
+            await asyncio.wait([self._task])
+        self._begin(at)
+
+    async def close(self, at: CheckpointHead | None) -> None:
+        """Closes the checkpoint; before that it is brought to `at`, if given."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        # Twice, if a write that failed has to be made up for first.
+        for _ in range(2):
+            if at is not None and (self._entries_since or self._frozen is not None):
+                await asyncio.wait([self._begin(at)])
+        await self._checkpoint.close()
+
+    def _begin(self, at: CheckpointHead) -> asyncio.Task[None]:
+        """Starts to write the state as it is at `at`, or else what is still frozen."""
+        if self._frozen is None:
+            self._state.freeze()
+            self._frozen = self._with_requests(at)
+            self._entries_since = 0
+        self._task = asyncio.create_task(self._write(self._frozen), name="checkpoint")
+        return self._task
+
+    def _with_requests(self, at: CheckpointHead) -> _Frozen:
+        unsaved = self._requests.take_unsaved()
+        self._requests_since_image += len(unsaved.pairs) // 2
+        due = max(IMAGE_REQUESTS_MIN, len(self._requests) // IMAGE_PART)
+        if self._requests_since_image < due:
+            return _Frozen(at, unsaved, None)
+        self._requests_since_image = 0
+        everything = RequestPairs(collided=self._requests.collided)
+        return _Frozen(at, everything, self._requests.image())
+
+    async def _write(self, frozen: _Frozen) -> None:
+        try:
+            await self._checkpoint.write(
+                frozen.at, self._state.frozen_rows(), frozen.requests, frozen.image
+            )
+        except (sqlite3.Error, OSError) as error:
+            _log.error("checkpoint_failed", description=str(error))
+            return
+        self._state.thaw()
+        self._frozen = None

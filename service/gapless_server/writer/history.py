@@ -1,0 +1,98 @@
+"""What a namespace knows of its log: the state, the request ids, and the newest position.
+
+A start takes the last checkpoint and replays the rest of the log on top of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gapless_server.checkpoint.port import Checkpoint, CheckpointHead
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.state import Moment
+from gapless_server.core.times import from_timestamp
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round, link
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.writer.checkpointer import Checkpointer
+from gapless_server.writer.requests import RequestIndex, request_key
+
+# After so many entries a replay lets the event loop breathe, about every 10 ms.
+ENTRIES_BETWEEN_YIELDS = 500
+
+
+class History:
+    """The state and the request ids of a log, up to `head`; the writer runs them ahead of it."""
+
+    def __init__(self, name: str, kernel: Kernel) -> None:
+        self._name = name
+        self._kernel = kernel
+        self._checkpointer: Checkpointer | None = None
+        self.state = kernel.new_state()
+        self.requests = RequestIndex()
+        self.head = EMPTY_HEAD
+        self.head_time_us = 0
+
+    async def load(
+        self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
+    ) -> None:
+        """Brings everything up to the head of the journal.
+
+        Checkpoints are written every `entries_between` entries from now on. Raises Corrupt where
+        the chain of the log is broken, or where the log ends before its checkpoint.
+        """
+        if checkpoint is not None:
+            await self._take_over(journal, checkpoint)
+            self._checkpointer = Checkpointer(
+                checkpoint, self.state, self.requests, entries_between
+            )
+        async for record in journal.read(self.head.position + 1):
+            await self._replay_round(record)
+        if self.head != journal.head:
+            raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
+
+    async def committed(self, record: Round, time_us: int) -> None:
+        """Takes note that a round, whose events the state has, is durable."""
+        entries = record.last_position - self.head.position
+        self.head = Head(record.last_position, record.chain_hash)
+        self.head_time_us = time_us
+        if self._checkpointer is not None:
+            await self._checkpointer.committed(entries, CheckpointHead(self.head, time_us))
+
+    async def close(self, *, keep: bool) -> None:
+        """Closes the checkpoint, after a last write if `keep` is set."""
+        if self._checkpointer is not None:
+            at = CheckpointHead(self.head, self.head_time_us)
+            await self._checkpointer.close(at if keep else None)
+
+    async def _take_over(self, journal: Journal, checkpoint: Checkpoint) -> None:
+        self.head, self.head_time_us = checkpoint.at.head, checkpoint.at.time_us
+        if self.head.position > journal.head.position:
+            raise Corrupt(
+                f"namespace {self._name}: the log ends at position {journal.head.position}, but"
+                f" its checkpoint stands at {self.head.position}: entries were lost"
+            )
+        self.state.attach(checkpoint)
+        self.requests.load(*await checkpoint.load_requests())
+
+    async def _replay_round(self, record: Round) -> None:
+        expected = link(
+            self.head.chain_hash, record.first_position, record.last_position, record.data
+        )
+        if record.first_position != self.head.position + 1 or record.chain_hash != expected:
+            raise Corrupt(
+                f"namespace {self._name}: the round at position {record.first_position} does not"
+                f" continue the chain after position {self.head.position}"
+            )
+        for index, stored in enumerate(StoredRound.FromString(record.data).entries, start=1):
+            self._replay_entry(stored)
+            if index % ENTRIES_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+        await self.committed(record, self.head_time_us)
+
+    def _replay_entry(self, stored: StoredEntry) -> None:
+        entry = stored.entry
+        self.head_time_us = from_timestamp(entry.commit_time)
+        moment = Moment(entry.position, self.head_time_us)
+        self._kernel.replay(self.state, entry.events, moment)
+        if entry.request_id:
+            self.requests.put(request_key(stored.caller, entry.request_id), entry.position)

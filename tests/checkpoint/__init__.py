@@ -1,0 +1,1 @@
+"""Checkpoints: what is restored from one, and that a log without one gives the same."""

@@ -1,0 +1,63 @@
+"""The index of request ids knows every id for ever, also where hashes collide (G3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gapless_server.writer.requests import RequestIndex, request_key
+
+
+def few_hashes(key: str) -> int:
+    """A hash with as many collisions as one could fear."""
+    return len(key) % 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 38, 39, 5000])
+def test_every_request_that_was_put_is_found_and_no_other(count: int) -> None:
+    index = RequestIndex()
+    for position in range(1, count + 1):
+        index.put(f"request-{position}", position)
+
+    assert len(index) == count
+    assert [index.get(f"request-{position}") for position in range(1, count + 1)] == list(
+        range(1, count + 1)
+    )
+    assert index.get("request-0") is None
+
+
+def test_keys_whose_hashes_collide_keep_their_own_positions() -> None:
+    index = RequestIndex(few_hashes)
+    keys = ["aa", "bb", "cc", "a", "b"]
+    for position, key in enumerate(keys, start=1):
+        index.put(key, position)
+
+    # The first of those with one hash is found by the hash alone, the others by their text.
+    assert [index.get(key) for key in keys] == [1, 2, 3, 4, 5]
+    assert index.get("zz") == 1  # another's entry: who asks compares it
+
+
+@pytest.mark.parametrize("make", [RequestIndex, lambda: RequestIndex(few_hashes)])
+def test_an_index_is_the_same_after_it_was_stored(make: Callable[[], RequestIndex]) -> None:
+    index = make()
+    keys = [f"{'x' * (number % 7)}{number}" for number in range(300)]
+    for position, key in enumerate(keys[:200], start=1):
+        index.put(key, position)
+    first = index.take_unsaved()
+    image = index.image()
+    first.pairs = first.pairs[:0]
+    for position, key in enumerate(keys[200:], start=201):
+        index.put(key, position)
+
+    stored = make()
+    stored.load(image, [first, index.take_unsaved()])
+
+    assert [stored.get(key) for key in keys] == [index.get(key) for key in keys]
+    assert len(stored) == len(index)
+
+
+def test_callers_have_request_ids_of_their_own() -> None:
+    assert request_key("ann", "r") != request_key("bob", "r")
+    assert request_key("", "r") != request_key("r", "")
+    assert request_key("a", "br") != request_key("ab", "r")
