@@ -64,8 +64,7 @@ class Watching:
     async def refusal(self) -> Seen:
         """Returns how the stream was refused or ended, whatever comes before."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            while True:
-                await self.next()
+            await self.until("never")
         return seen_in(caught.value)
 
     def cancel(self) -> None:
