@@ -111,8 +111,9 @@ def all_of(
     found: list[Any] = []
     token = ""
     while True:
-        page, token = page_of(story, request, items, page_size, token)
+        before, (page, token) = token, page_of(story, request, items, page_size, token)
         assert len(page) <= page_size
+        assert token != before or not token
         found += page
         if not token:
             return found
