@@ -181,7 +181,6 @@ def test_config_shows_a_table_to_people() -> None:
         "create_namespaces",
         "false",
         "flag --create-namespaces",
-        "true or false",
     ]
 
 

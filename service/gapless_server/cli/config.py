@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from gapless_server.cli.configuration import Configuration, allowed
+from gapless_server.cli.configuration import Configuration
 from gapless_server.cli.output import console
 from gapless_server.cli.settings_options import settings_options
 
@@ -29,9 +29,11 @@ def command(configuration: Configuration, as_json: bool) -> None:
         }
         click.echo(json.dumps(shown, indent=2))
         return
-    table = Table("setting", "value", "came from", "allowed")
+    table = Table()
+    for column in ("setting", "value", "came from"):
+        table.add_column(column, no_wrap=column == "setting", overflow="fold")
     for found in configuration.values:
-        table.add_row(found.name, _text(found.value), found.source, allowed(found.name))
+        table.add_row(found.name, _text(found.value), found.source)
     console().print(table)
 
 
