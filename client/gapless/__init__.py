@@ -11,6 +11,7 @@ from gapless._async._watch import AsyncWatch
 from gapless._async.events import AsyncEventReader
 from gapless._bodies import BodyLike
 from gapless._error_base import FieldViolation, GaplessError, RetryAdvice
+from gapless._number_ranges import Numbers
 from gapless._request_ids import new_request_id
 from gapless._sync._client import Client
 from gapless._sync._paging import Pager
@@ -22,6 +23,8 @@ from gapless._watching import CaughtUp, Entry, WatchItem
 from gapless.metadata import DEFAULT_TARGET
 from gapless.v1.common_pb2 import Body, Receipt
 from gapless.v1.notification_settings_pb2 import NotificationLevel
+from gapless.v1.pool_reservations_pb2 import NumberStatus, ReleaseCause, ReservationShape
+from gapless.v1.pools_pb2 import NumberRange
 from gapless.v1.reactions_pb2 import ToggleOutcome
 
 __all__ = [
@@ -42,8 +45,13 @@ __all__ = [
     "FieldViolation",
     "GaplessError",
     "NotificationLevel",
+    "NumberRange",
+    "NumberStatus",
+    "Numbers",
     "Pager",
     "Receipt",
+    "ReleaseCause",
+    "ReservationShape",
     "RetryAdvice",
     "ToggleOutcome",
     "Watch",

@@ -16,7 +16,7 @@ from gapless.v1.pool_reservations_pb2 import (
     ReservationRenewed,
     ReservationsReleased,
 )
-from gapless_server.core.kinds.pools.release import RELEASED_NUMBERS_MAX
+from gapless_server.core.kinds.pools.release import RELEASED_BYTES_MAX, RELEASED_NUMBERS_MAX
 from gapless_server.core.times import from_timestamp
 from tests.core.pool_commands import (
     ANN,
@@ -227,6 +227,18 @@ class TestReleaseOwner:
         assert (len(first.released), first.remaining_count) == (groups, 2)
         assert (len(second.released), second.remaining_count) == (2, 0)
         assert pool_of(story).held_count == 0
+
+
+    def test_long_names_are_released_within_the_size_of_an_entry(self) -> None:
+        story = Story().given(create((0, 2**63 - 1)))
+        long_name = "\N{GRINNING FACE}" * 123
+        story.given(*[reserve(f"{long_name}{index:05}", long_name) for index in range(1100)])
+
+        answer = story.when(release_owner(long_name))
+
+        assert answer.remaining_count == 1100 - len(answer.released)
+        assert len(answer.released) > 1000
+        assert story.entries[-1].ByteSize() <= RELEASED_BYTES_MAX
 
 
 class TestCleanUp:

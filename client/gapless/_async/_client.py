@@ -14,15 +14,18 @@ from gapless._async._transport import Channel
 from gapless._async.channels import Channels
 from gapless._async.config import Config
 from gapless._async.events import Events
+from gapless._async.ledgers import Ledgers
 from gapless._async.list_items import ListItems
 from gapless._async.lists import Lists
 from gapless._async.memberships import Memberships
 from gapless._async.messages import Messages
 from gapless._async.notification_settings import NotificationSettings
 from gapless._async.operations import Operations
+from gapless._async.pools import Pools
 from gapless._async.push_subscriptions import PushSubscriptions
 from gapless._async.reactions import Reactions
 from gapless._async.read_markers import ReadMarkers
+from gapless._async.reservations import Reservations
 from gapless._async.threads import Threads
 from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, StubFactory
 from gapless.metadata import DEFAULT_TARGET, CallMetadata
@@ -96,6 +99,12 @@ class AsyncClient:
         """Create, reorder, delete and read ordered lists."""
         self.list_items = ListItems(calls)
         """Insert, edit, move, delete and read the items of lists."""
+        self.pools = Pools(calls)
+        """Create, change, check and clean up pools of numbers."""
+        self.reservations = Reservations(calls)
+        """Reserve, keep, release and read the numbers of pools."""
+        self.ledgers = Ledgers(calls)
+        """Create accounts, move amounts between them, and read both."""
         self.events = Events(calls)
         """Watch and read the log, and ask what became of a command."""
         self.operations = Operations(calls)

@@ -16,15 +16,18 @@ from gapless._sync._transport import Channel
 from gapless._sync.channels import Channels
 from gapless._sync.config import Config
 from gapless._sync.events import Events
+from gapless._sync.ledgers import Ledgers
 from gapless._sync.list_items import ListItems
 from gapless._sync.lists import Lists
 from gapless._sync.memberships import Memberships
 from gapless._sync.messages import Messages
 from gapless._sync.notification_settings import NotificationSettings
 from gapless._sync.operations import Operations
+from gapless._sync.pools import Pools
 from gapless._sync.push_subscriptions import PushSubscriptions
 from gapless._sync.reactions import Reactions
 from gapless._sync.read_markers import ReadMarkers
+from gapless._sync.reservations import Reservations
 from gapless._sync.threads import Threads
 from gapless.metadata import DEFAULT_TARGET, CallMetadata
 
@@ -97,6 +100,12 @@ class Client:
         """Create, reorder, delete and read ordered lists."""
         self.list_items = ListItems(calls)
         """Insert, edit, move, delete and read the items of lists."""
+        self.pools = Pools(calls)
+        """Create, change, check and clean up pools of numbers."""
+        self.reservations = Reservations(calls)
+        """Reserve, keep, release and read the numbers of pools."""
+        self.ledgers = Ledgers(calls)
+        """Create accounts, move amounts between them, and read both."""
         self.events = Events(calls)
         """Watch and read the log, and ask what became of a command."""
         self.operations = Operations(calls)

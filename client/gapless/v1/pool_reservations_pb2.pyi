@@ -653,8 +653,8 @@ class ReleaseOwnerResponse(google.protobuf.message.Message):
     REMAINING_COUNT_FIELD_NUMBER: builtins.int
     RECEIPT_FIELD_NUMBER: builtins.int
     remaining_count: builtins.int
-    """How many reservations the owner still holds: not 0 if the limit of 10,000
-    numbers was met. Send another command then, with a new request id.
+    """How many reservations the owner still holds: not 0 if the limit of one command
+    was met. Send another one then, with a new request id.
     """
     @property
     def released(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ReleasedReservation]:

@@ -159,8 +159,8 @@ class ReservationServiceServicer(object):
 
     def ReleaseOwner(self, request, context):
         """Releases all that an owner holds in a pool, in one entry: at most 10,000
-        numbers, in the order of the keys. Nothing there: changed=false, or NOT_FOUND,
-        reason OWNER_HOLDS_NOTHING, if so asked.
+        numbers (fewer where keys are long), in the order of the keys. Nothing there:
+        changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -85,8 +85,8 @@ class ReservationServiceStub:
         gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse,
     ]
     """Releases all that an owner holds in a pool, in one entry: at most 10,000
-    numbers, in the order of the keys. Nothing there: changed=false, or NOT_FOUND,
-    reason OWNER_HOLDS_NOTHING, if so asked.
+    numbers (fewer where keys are long), in the order of the keys. Nothing there:
+    changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
     """
 
     GetReservation: grpc.UnaryUnaryMultiCallable[
@@ -184,8 +184,8 @@ class ReservationServiceAsyncStub:
         gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse,
     ]
     """Releases all that an owner holds in a pool, in one entry: at most 10,000
-    numbers, in the order of the keys. Nothing there: changed=false, or NOT_FOUND,
-    reason OWNER_HOLDS_NOTHING, if so asked.
+    numbers (fewer where keys are long), in the order of the keys. Nothing there:
+    changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
     """
 
     GetReservation: grpc.aio.UnaryUnaryMultiCallable[
@@ -295,8 +295,8 @@ class ReservationServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse, collections.abc.Awaitable[gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse]]:
         """Releases all that an owner holds in a pool, in one entry: at most 10,000
-        numbers, in the order of the keys. Nothing there: changed=false, or NOT_FOUND,
-        reason OWNER_HOLDS_NOTHING, if so asked.
+        numbers (fewer where keys are long), in the order of the keys. Nothing there:
+        changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
         """
 
     @abc.abstractmethod

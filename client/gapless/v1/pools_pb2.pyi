@@ -439,8 +439,8 @@ class CleanUpPoolResponse(google.protobuf.message.Message):
     REMAINING_COUNT_FIELD_NUMBER: builtins.int
     RECEIPT_FIELD_NUMBER: builtins.int
     remaining_count: builtins.int
-    """How many more reservations are to be cleaned up: not 0 if the limit of 10,000
-    numbers was met. Send another clean-up then, with a new request id.
+    """How many more reservations are to be cleaned up: not 0 if the limit of one
+    command was met. Send another clean-up then, with a new request id.
     """
     @property
     def released(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[gapless.v1.pool_reservations_pb2.ReleasedReservation]:

@@ -110,8 +110,9 @@ class PoolServiceServicer(object):
 
     def CleanUpPool(self, request, context):
         """Releases the reservations whose time is over, and those of owners that the
-        caller knows to be gone, in one entry: at most 10,000 numbers of them, those
-        that expired first, first. POOL_NOT_FOUND refuses it.
+        caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+        where owners and keys are long), those that expired first, first.
+        POOL_NOT_FOUND refuses it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,8 +59,9 @@ class PoolServiceStub:
         gapless.v1.pools_pb2.CleanUpPoolResponse,
     ]
     """Releases the reservations whose time is over, and those of owners that the
-    caller knows to be gone, in one entry: at most 10,000 numbers of them, those
-    that expired first, first. POOL_NOT_FOUND refuses it.
+    caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+    where owners and keys are long), those that expired first, first.
+    POOL_NOT_FOUND refuses it.
     """
 
     PreviewCleanUp: grpc.UnaryUnaryMultiCallable[
@@ -118,8 +119,9 @@ class PoolServiceAsyncStub:
         gapless.v1.pools_pb2.CleanUpPoolResponse,
     ]
     """Releases the reservations whose time is over, and those of owners that the
-    caller knows to be gone, in one entry: at most 10,000 numbers of them, those
-    that expired first, first. POOL_NOT_FOUND refuses it.
+    caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+    where owners and keys are long), those that expired first, first.
+    POOL_NOT_FOUND refuses it.
     """
 
     PreviewCleanUp: grpc.aio.UnaryUnaryMultiCallable[
@@ -187,8 +189,9 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.pools_pb2.CleanUpPoolResponse, collections.abc.Awaitable[gapless.v1.pools_pb2.CleanUpPoolResponse]]:
         """Releases the reservations whose time is over, and those of owners that the
-        caller knows to be gone, in one entry: at most 10,000 numbers of them, those
-        that expired first, first. POOL_NOT_FOUND refuses it.
+        caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+        where owners and keys are long), those that expired first, first.
+        POOL_NOT_FOUND refuses it.
         """
 
     @abc.abstractmethod

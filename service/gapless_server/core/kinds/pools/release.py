@@ -21,9 +21,14 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
 
-# How many numbers one command gives back at most, so that its entry and its time are bounded: some
-# 300 KB and 0.2 s. A single reservation always fits.
+# How many numbers one command gives back at most, so that it is done in some 0.2 s. A single
+# reservation always fits.
 RELEASED_NUMBERS_MAX = 10_000
+# How large its entry may get: an entry must fit into one message, beside others.
+RELEASED_BYTES_MAX = 1024 * 1024
+# What a number, and a character of an owner or a key, take at most.
+_NUMBER_BYTES_MAX = 9
+_CHARACTER_BYTES_MAX = 4
 
 CleanUp = pools_pb2.CleanUpPoolRequest | pools_pb2.PreviewCleanUpRequest
 
@@ -55,10 +60,13 @@ def released_event(pool_id: str, endings: Iterable[Ending]) -> pb.ReservationsRe
 def bounded(endings: Iterable[Ending]) -> list[Ending]:
     """Returns as many endings, from the first, as one command may bring about."""
     result: list[Ending] = []
-    numbers = 0
+    numbers = size_bytes = 0
     for ending in endings:
-        numbers += size(ending.row.runs)
-        if numbers > RELEASED_NUMBERS_MAX:
+        count = size(ending.row.runs)
+        characters = sum(map(len, ending.holder))
+        numbers += count
+        size_bytes += count * _NUMBER_BYTES_MAX + characters * _CHARACTER_BYTES_MAX
+        if numbers > RELEASED_NUMBERS_MAX or size_bytes > RELEASED_BYTES_MAX:
             break
         result.append(ending)
     return result
