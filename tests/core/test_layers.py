@@ -80,8 +80,9 @@ class StoredAndPlain(RuleBasedStateMachine):
     def append(self, partition: str, line: str) -> None:
         for state in self.both:
             lines = state.of(Tables).lines
-            last = next(lines.scan(partition, None, descending=True), (6, ""))[0]
-            lines.append(partition, last + 1, line)
+            if lines.head(partition) is None:
+                lines.begin(partition, 7)
+            lines.append(partition, (lines.head(partition) or 0) + 1, line)
 
     @rule(partition=st.sampled_from(PARTITIONS), skipped=st.integers(2, 9))
     def skip_a_number(self, partition: str, skipped: int) -> None:

@@ -14,7 +14,6 @@ from gapless.v1.messages_pb2 import MessagePosted
 from gapless.v1.threads_pb2 import ReplyPosted
 from gapless_server.core.state import (
     GapError,
-    Moment,
     PartitionedTable,
     SequenceTable,
     State,
@@ -87,6 +86,7 @@ CHANGES: dict[str, Callable[[Tables], None]] = {
     "drop a partition": lambda tables: tables.parted.drop("p"),
     "drop no partition": lambda tables: tables.parted.drop("none"),
     "append": lambda tables: tables.sequences.append("s", 7, "seven"),
+    "begin a partition": lambda tables: tables.sequences.begin("new", 7),
     "append to a new partition": lambda tables: tables.sequences.append("new", 1, "one"),
 }
 
@@ -97,6 +97,7 @@ def filled(tables: Tables) -> Tables:
     for key, value in (("c", 3), ("a", 1), ("b", 2)):
         tables.parted.put("p", key, value)
     tables.parted.put("q", "a", 1)
+    tables.sequences.begin("s", 5)
     tables.sequences.append("s", 5, "five")
     tables.sequences.append("s", 6, "six")
     return tables
@@ -149,6 +150,7 @@ class TestUndo:
         self, state: State, tables: Tables
     ) -> None:
         state.undo.begin()
+        tables.sequences.begin("s", 5)
         tables.sequences.append("s", 5, "dropped")
         state.undo.roll_back()
 
@@ -218,6 +220,7 @@ class TestGaps:
     def test_g1_only_the_next_sequence_can_be_appended(
         self, state: State, tables: Tables, sequence: int
     ) -> None:
+        tables.sequences.begin("s", 4)
         tables.sequences.append("s", 4, "four")
         tables.sequences.append("s", 5, "five")
         before = state.digest()
@@ -252,11 +255,24 @@ class TestGaps:
 
         assert story.state.digest() == before
 
-    def test_g1_a_message_of_a_channel_that_was_never_created_is_a_gap(self) -> None:
-        posted = MessagePosted(channel_id=GENERAL, message_id="m", sequence=1)
+    @pytest.mark.parametrize("first", [1, 100])
+    def test_g1_a_partition_begins_with_the_sequence_it_was_begun_with(
+        self, tables: Tables, first: int
+    ) -> None:
+        tables.sequences.begin("s", first)
 
         with pytest.raises(GapError):
-            KERNEL.evolve(KERNEL.new_state(), [posted], Moment(1, 1))
+            tables.sequences.append("s", first + 1, "x")
+        tables.sequences.append("s", first, "x")
+
+        assert tables.sequences.head("s") == first
+
+    def test_g1_a_partition_that_was_not_begun_begins_with_1(self, tables: Tables) -> None:
+        assert tables.sequences.head("s") is None
+
+        with pytest.raises(GapError):
+            tables.sequences.append("s", 2, "x")
+        tables.sequences.append("s", 1, "x")
 
 
 class TestReads:

@@ -218,19 +218,27 @@ class SequenceTable(Generic[Partition, Row]):
     repeat a number raises `GapError`, here, at the last place before it would become state.
     """
 
-    __slots__ = ("_last", "_rows")
+    __slots__ = ("_heads", "_rows")
 
     def __init__(self, undo: UndoLog, row_type: Any) -> None:
         self._rows: PartitionedTable[Partition, int, Row] = PartitionedTable(undo, row_type)
-        self._last: Table[Partition, int] = Table(undo, int)
+        self._heads: Table[Partition, int] = Table(undo, int)
+
+    def begin(self, partition: Partition, first: int) -> None:
+        """Says which sequence a new partition begins with; without it, that is 1."""
+        self._heads.put(partition, first - 1)
+
+    def head(self, partition: Partition) -> int | None:
+        """Returns the newest sequence, the first - 1 while there is none; None if never begun."""
+        return self._heads.get(partition)
 
     def append(self, partition: Partition, sequence: int, row: Row) -> None:
-        """Adds the row of the next sequence; the first of a partition may be any from 1."""
-        last = self._last.get(partition)
-        if last is not None and sequence != last + 1:
-            raise GapError(f"sequence {sequence} does not follow {last} in {partition!r}")
+        """Adds the row of the next sequence."""
+        head = self._heads.get(partition) or 0
+        if sequence != head + 1:
+            raise GapError(f"sequence {sequence} does not follow {head} in {partition!r}")
         self._rows.put(partition, sequence, row)
-        self._last.put(partition, sequence)
+        self._heads.put(partition, sequence)
 
     def get(self, partition: Partition, sequence: int) -> Row | None:
         """Returns the row of a sequence, or None if it was never given."""
@@ -248,4 +256,4 @@ class SequenceTable(Generic[Partition, Row]):
 
     def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
         """The tables that this one is made of, by a suffix of its name."""
-        return {"": self._rows, ".last": self._last.rows}
+        return {"": self._rows, ".heads": self._heads.rows}

@@ -9,7 +9,7 @@ from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.channels_audit import ChannelAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused, invalid_field
-from gapless_server.core.state import GapError, Moment, PartitionedTable, State, Table, UndoLog
+from gapless_server.core.state import Moment, PartitionedTable, SequenceTable, State, UndoLog
 from gapless_server.core.times import optional_timestamp, to_timestamp
 
 # The largest int64: what a sequence can be at most on the wire and in the log.
@@ -33,11 +33,11 @@ class ChannelRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ChannelTables:
-    """The channels, and apart from them the sequence of each one's newest message."""
+    """The channels, and apart from them what has a sequence in each: the ids of the messages."""
 
     def __init__(self, undo: UndoLog) -> None:
         self.channels: PartitionedTable[str, str, ChannelRow] = PartitionedTable(undo, ChannelRow)
-        self.heads: Table[str, int] = Table(undo, int)
+        self.sequences: SequenceTable[str, str] = SequenceTable(undo, str)
 
 
 def sorted_attributes(attributes: object) -> tuple[tuple[str, str], ...]:
@@ -58,10 +58,8 @@ def next_sequence(state: State, channel_id: str) -> int:
 
     Raises Refused: CHANNEL_NOT_FOUND, CHANNEL_ARCHIVED or SEQUENCE_EXHAUSTED.
     """
-    row = require_channel(state, channel_id)
-    require_open(row, channel_id)
-    head = state.of(ChannelTables).heads.get(channel_id)
-    assert head is not None  # evolved together with the row
+    require_open(require_channel(state, channel_id), channel_id)
+    head = head_sequence(state, channel_id)
     if head == SEQUENCE_MAX:
         raise Refused(
             errors_pb2.ERROR_REASON_SEQUENCE_EXHAUSTED, channel_id=channel_id, head_sequence=head
@@ -77,18 +75,14 @@ def require_open(row: ChannelRow, channel_id: str) -> None:
 
 def head_sequence(state: State, channel_id: str) -> int:
     """Returns the sequence of an existing channel's newest message; first - 1 if there is none."""
-    head = state.of(ChannelTables).heads.get(channel_id)
-    assert head is not None  # evolved together with the row
+    head = state.of(ChannelTables).sequences.head(channel_id)
+    assert head is not None  # begun together with the row
     return head
 
 
-def advance_head(state: State, channel_id: str, sequence: int) -> None:
+def take_sequence(state: State, channel_id: str, sequence: int, message_id: str) -> None:
     """Records that a message took the channel's next sequence. Raises GapError if it did not."""
-    heads = state.of(ChannelTables).heads
-    head = heads.get(channel_id)
-    if head is None or sequence != head + 1:
-        raise GapError(f"sequence {sequence} does not follow {head} in channel {channel_id}")
-    heads.put(channel_id, sequence)
+    state.of(ChannelTables).sequences.append(channel_id, sequence, message_id)
 
 
 def _resource(state: State, channel_id: str, row: ChannelRow) -> channels_pb2.Channel:
@@ -194,7 +188,7 @@ def _created(state: State, event: channels_pb2.ChannelCreated, moment: Moment) -
         archive_time_us=0,
     )
     tables.channels.put(ALL, event.channel_id, row)
-    tables.heads.put(event.channel_id, event.first_sequence - 1)
+    tables.sequences.begin(event.channel_id, event.first_sequence)
 
 
 def _updated(state: State, event: channels_pb2.ChannelUpdated, moment: Moment) -> None:
@@ -214,7 +208,7 @@ def _archived(state: State, event: channels_pb2.ChannelArchived, moment: Moment)
 
 
 def _head_is(state: State, guard: channels_pb2.ChannelHeadGuard) -> Unmet | None:
-    head = state.of(ChannelTables).heads.get(guard.channel_id)
+    head = state.of(ChannelTables).sequences.head(guard.channel_id)
     if head == guard.head_sequence:
         return None
     return Unmet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -10,10 +10,11 @@ import msgspec
 from gapless.v1 import common_pb2, errors_pb2, messages_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import (
-    advance_head,
+    ChannelTables,
     next_sequence,
     require_channel,
     sorted_attributes,
+    take_sequence,
 )
 from gapless_server.core.kinds.messages_audit import MessageAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
@@ -21,7 +22,6 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
     Moment,
     PartitionedTable,
-    SequenceTable,
     State,
     UndoLog,
 )
@@ -56,11 +56,10 @@ class ThreadRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MessageTables:
-    """Messages by channel and id, their ids by channel sequence, and the threads below them."""
+    """Messages by channel and id, and the threads below them."""
 
     def __init__(self, undo: UndoLog) -> None:
         self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo, MessageRow)
-        self.sequences: SequenceTable[str, str] = SequenceTable(undo, str)
         self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo, ThreadRow)
 
 
@@ -214,7 +213,7 @@ def _delete(
 
 
 def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> None:
-    tables = state.of(MessageTables)
+    take_sequence(state, event.channel_id, event.sequence, event.message_id)
     body = event.body
     row = MessageRow(
         sequence=event.sequence,
@@ -226,9 +225,7 @@ def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> 
         create_time_us=moment.time_us,
         has_body=event.HasField("body"),
     )
-    advance_head(state, event.channel_id, event.sequence)
-    tables.sequences.append(event.channel_id, event.sequence, event.message_id)
-    tables.messages.put(event.channel_id, event.message_id, row)
+    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
 
 
 def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> None:
@@ -279,10 +276,7 @@ def _list(
     descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
     start = request.start_sequence if request.HasField("start_sequence") else None
     first = scan_start(read_token(request, int), start, descending=descending)
-    tables = state.of(MessageTables)
-    rows: Iterator[tuple[int, str]] = tables.sequences.scan(
-        channel_id, first, descending=descending
-    )
+    rows = state.of(ChannelTables).sequences.scan(channel_id, first, descending=descending)
 
     def build(_sequence: int, message_id: str) -> messages_pb2.Message:
         row = require_message(state, channel_id, message_id)

@@ -7,11 +7,11 @@ import msgspec
 from gapless.v1 import errors_pb2, messages_pb2, threads_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import (
-    advance_head,
     next_sequence,
     require_channel,
     require_open,
     sorted_attributes,
+    take_sequence,
 )
 from gapless_server.core.kinds.messages import (
     MessageRow,
@@ -28,7 +28,6 @@ from gapless_server.core.kinds.threads_audit import ThreadAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
-    GapError,
     Moment,
     PartitionedTable,
     SequenceTable,
@@ -87,21 +86,16 @@ def _reply(state: State, command: threads_pb2.PostReplyRequest, context: Context
 
 def _posted(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
     thread = _thread(state, event.channel_id, event.parent_message_id)
-    if event.thread_sequence != thread.head_sequence + 1:
-        raise GapError(
-            f"thread sequence {event.thread_sequence} does not follow {thread.head_sequence}"
-            f" below message {event.parent_message_id} in channel {event.channel_id}"
-        )
     _keep_reply(state, event, moment)
     _count_reply(state, event, thread, moment)
 
 
 def _keep_reply(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
     channel_id, parent_id = event.channel_id, event.parent_message_id
-    messages = state.of(MessageTables)
+    replies = state.of(ThreadTables).replies
+    replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
     if event.sequence:
-        advance_head(state, channel_id, event.sequence)
-        messages.sequences.append(channel_id, event.sequence, event.message_id)
+        take_sequence(state, channel_id, event.sequence, event.message_id)
     row = MessageRow(
         sequence=event.sequence,
         sender_id=event.sender_id,
@@ -114,9 +108,7 @@ def _keep_reply(state: State, event: threads_pb2.ReplyPosted, moment: Moment) ->
         thread_sequence=event.thread_sequence,
         has_body=event.HasField("body"),
     )
-    messages.messages.put(channel_id, event.message_id, row)
-    replies = state.of(ThreadTables).replies
-    replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
+    state.of(MessageTables).messages.put(channel_id, event.message_id, row)
 
 
 def _count_reply(
