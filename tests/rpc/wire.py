@@ -138,6 +138,12 @@ class Wire:
         await pipeline.end()
         return results
 
+    async def pipeline_refusal(self, command: Command) -> Seen:
+        """Runs one command on a stream of its own, which must be ended instead of answered."""
+        pipeline = self.pipeline()
+        await pipeline.send(frame(command))
+        return await pipeline.refusal()
+
     async def create_channel(self, channel_id: str = GENERAL) -> None:
         request = CreateChannelRequest(request_id=f"create {channel_id}", channel_id=channel_id)
         await self.call("ChannelService/CreateChannel", request, CreateChannelResponse)
@@ -165,6 +171,15 @@ class Pipeline:
         async with asyncio.timeout(SECONDS_MAX):
             assert await self.call.read() is grpc.aio.EOF
             assert await self.call.code() is grpc.StatusCode.OK
+
+    async def answers_until_it_ends(self) -> tuple[list[list[CommandResult]], Seen]:
+        """Returns the results of the frames that are still answered, and why the stream ended."""
+        answers = []
+        while True:
+            try:
+                answers.append(await self.results())
+            except grpc.aio.AioRpcError as error:
+                return answers, seen_in(error)
 
     async def refusal(self) -> Seen:
         """Returns how the stream was ended, which it must have been, without a further answer."""

@@ -1,0 +1,72 @@
+"""What generic tools ask a gRPC service: whether it is well, and what it has."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import (
+    ServerReflectionRequest,
+    ServerReflectionResponse,
+)
+
+from tests.rpc.bad_requests import SERVICES
+from tests.rpc.wire import Wire
+
+CHECK = "/grpc.health.v1.Health/Check"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+async def check(wire: Wire, service: str) -> int:
+    unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = wire.channel.unary_unary(CHECK)
+    answer = await unary(HealthCheckRequest(service=service).SerializeToString())
+    return HealthCheckResponse.FromString(answer).status
+
+
+async def reflect(wire: Wire, request: ServerReflectionRequest) -> ServerReflectionResponse:
+    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = wire.channel.stream_stream(
+        REFLECTION
+    )
+    call = method()
+    await call.write(request.SerializeToString())
+    answer = await call.read()
+    call.cancel()
+    assert isinstance(answer, bytes)
+    return ServerReflectionResponse.FromString(answer)
+
+
+async def test_a_service_that_serves_says_so(wire: Wire) -> None:
+    assert await check(wire, "") == HealthCheckResponse.SERVING
+
+
+async def test_the_health_of_a_service_that_is_not_there_is_not_known(wire: Wire) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await check(wire, "no.such.Service")
+
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_reflection_lists_every_service(wire: Wire) -> None:
+    answer = await reflect(wire, ServerReflectionRequest(list_services=""))
+
+    names = {service.name for service in answer.list_services_response.service}
+    assert names == {
+        *(service.full_name for service in SERVICES),
+        "gapless.v1.CommandService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+async def test_reflection_gives_the_contract_of_every_service(wire: Wire) -> None:
+    for service in SERVICES:
+        request = ServerReflectionRequest(file_containing_symbol=service.full_name)
+        answer = await reflect(wire, request)
+
+        files = [
+            FileDescriptorProto.FromString(data)
+            for data in answer.file_descriptor_response.file_descriptor_proto
+        ]
+        assert service.file.name in {file.name for file in files}
