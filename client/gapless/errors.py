@@ -32,6 +32,7 @@ __all__ = [
     "CursorReset",
     "DataLossError",
     "DeadlineExceededError",
+    "DiskFull",
     "FailedPreconditionError",
     "FieldViolation",
     "FrameTooLarge",
@@ -460,6 +461,21 @@ class GuardFailed(FailedPreconditionError):
 
     reason = "GUARD_FAILED"
     retry_advice = RetryAdvice.AFTER_READ
+
+
+class DiskFull(ResourceExhaustedError):
+    """The disk has no room for what was asked; nothing of it was done. Reads go on.
+
+    Text: the disk has no room for the log of namespace {namespace}; nothing was done. Make room;
+    commands work again by themselves.
+
+    Metadata: ``namespace``.
+
+    Send again: yes, with the same request id, after the delay.
+    """
+
+    reason = "DISK_FULL"
+    retry_advice = RetryAdvice.AFTER_DELAY
 
 
 class ChannelNotFound(NotFoundError):
@@ -1188,6 +1204,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "COMMAND_TOO_LARGE": CommandTooLarge,
     "BATCH_TOO_LARGE": BatchTooLarge,
     "GUARD_FAILED": GuardFailed,
+    "DISK_FULL": DiskFull,
     "CHANNEL_NOT_FOUND": ChannelNotFound,
     "CHANNEL_ALREADY_EXISTS": ChannelAlreadyExists,
     "CHANNEL_ARCHIVED": ChannelArchived,

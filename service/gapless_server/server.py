@@ -24,7 +24,7 @@ from gapless_server.rpc.unary import kind_handlers, kind_services
 from gapless_server.settings import Settings
 from gapless_server.writer.clock import Clock, SystemClock
 from gapless_server.writer.command_log import log_commands
-from gapless_server.writer.namespace import WriterLimits
+from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
 
 _log = structlog.get_logger()

@@ -20,7 +20,8 @@ from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Head, Journal
 from gapless_server.journal.sqlite import SqliteJournalStore
 from gapless_server.writer.clock import ManualClock
-from gapless_server.writer.namespace import Namespace, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import KERNEL, create, post, reason, receipt, run, sequence
 
 NAME = "test"
@@ -163,6 +164,7 @@ async def test_g8_a_log_that_ends_before_its_checkpoint_is_refused(disk: Disk) -
     async with disk.namespace() as namespace:
         await run(namespace, create())
         await run(namespace, post("lost"))
+    disk.state_path.with_suffix(".head").unlink()  # the other witness
     connection = sqlite3.connect(disk.state_path.with_suffix(".db"))
     connection.execute("DELETE FROM rounds WHERE first_position = 2")
     connection.commit()

@@ -20,7 +20,8 @@ from gapless_server.journal.sqlite import (
     SqliteJournalStore,
 )
 from gapless_server.writer.clock import ManualClock
-from gapless_server.writer.namespace import Namespace, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
 from tests.journal.rounds import append_all, chain_of, next_round, read_all
 
 

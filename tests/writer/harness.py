@@ -18,7 +18,9 @@ from gapless_server.core.refusals import Refused
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import Head, Journal, JournalStore, OutcomeUnknown, Round
 from gapless_server.writer.clock import Clock, ManualClock
-from gapless_server.writer.namespace import Frame, Namespace, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
+from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import Outcome
 
 KERNEL = Kernel(KINDS)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gapless_server.core.refusals import Refused
-from gapless_server.writer.namespace import Namespace, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import (
     HeldJournal,
     channel_head,

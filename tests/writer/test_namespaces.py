@@ -15,7 +15,7 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import Journal, JournalStore
 from gapless_server.journal.sqlite import SqliteJournalStore
 from gapless_server.writer.clock import ManualClock
-from gapless_server.writer.namespace import WriterLimits
+from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
 from tests.writer.harness import (
     KERNEL,

@@ -7,7 +7,7 @@ import pytest
 from gapless.v1.commands_pb2 import CommandResult
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Journal
-from gapless_server.writer.namespace import WriterLimits
+from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.rounds import Outcome
 from tests.writer.harness import (
     channel_head,

@@ -13,7 +13,8 @@ from gapless_server.core.kernel import Kernel, Kind
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.refusals import invalid_field
 from gapless_server.writer.clock import ManualClock
-from gapless_server.writer.namespace import Namespace, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.rounds import Outcome
 from tests.writer.harness import (
     WrappedJournal,

@@ -67,6 +67,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """A guard of the command does not hold. `guard_index` counts from 0;
     `guard_type` is the name of the field of Guard that it sets.
     """
+    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 23
+    """The disk has no room for what was asked; nothing of it was done. Reads go on."""
     ERROR_REASON_CHANNEL_NOT_FOUND: _ErrorReason.ValueType  # 30
     """The channel does not exist."""
     ERROR_REASON_CHANNEL_ALREADY_EXISTS: _ErrorReason.ValueType  # 31
@@ -212,6 +214,8 @@ ERROR_REASON_GUARD_FAILED: ErrorReason.ValueType  # 16
 """A guard of the command does not hold. `guard_index` counts from 0;
 `guard_type` is the name of the field of Guard that it sets.
 """
+ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 23
+"""The disk has no room for what was asked; nothing of it was done. Reads go on."""
 ERROR_REASON_CHANNEL_NOT_FOUND: ErrorReason.ValueType  # 30
 """The channel does not exist."""
 ERROR_REASON_CHANNEL_ALREADY_EXISTS: ErrorReason.ValueType  # 31

@@ -44,6 +44,10 @@ class MemoryJournal:
             )
         self._log.rounds.append(record)
 
+    def has_room(self) -> bool:
+        """Memory never says that it is full."""
+        return True
+
     async def read(self, from_position: int) -> AsyncIterator[Round]:
         """Yields the rounds from the one that holds `from_position` on."""
         rounds = self._log.rounds

@@ -11,6 +11,7 @@ J3. Rounds are given back in the order of their positions, byte for byte as they
 J4. A round that does not begin right after the head is refused with `ValueError`; nothing is kept.
 J5. If `append` raises `OutcomeUnknown`, the round may or may not be there after a new start; the
     journal takes no further round.
+    If it raises `NoRoom`, nothing was kept, and the same round may be tried again.
 J6. One journal at a time has a log open; a second is refused with `OwnedElsewhere`, which names
     the owner.
 J7. A log comes into being with its first round: opening and reading one that is not there
@@ -75,6 +76,10 @@ class OutcomeUnknown(JournalError):
     """A commit failed in a way that leaves open whether it is durable."""
 
 
+class NoRoom(JournalError):
+    """There is no room for the round: nothing of it is kept."""
+
+
 class Journal(Protocol):
     """One open log. Its methods are called from one task at a time, except `read`."""
 
@@ -90,6 +95,10 @@ class Journal(Protocol):
 
     async def append(self, record: Round) -> None:
         """Makes a round durable (J1, J2, J4, J5)."""
+        ...
+
+    def has_room(self) -> bool:
+        """Says whether an append has a chance, after one raised `NoRoom`."""
         ...
 
     def read(self, from_position: int) -> AsyncIterator[Round]:

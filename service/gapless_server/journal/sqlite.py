@@ -23,9 +23,11 @@ from gapless_server.journal.port import (
     Corrupt,
     Head,
     JournalError,
+    NoRoom,
     OutcomeUnknown,
     Round,
 )
+from gapless_server.journal.witness import Witness
 
 FORMAT_VERSION = 1
 
@@ -39,6 +41,9 @@ NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 # How many rounds a read takes from SQLite at a time: few hops between threads, little memory.
 READ_ROUNDS = 64
+
+# Room that must be there before a full disk is tried again: a few rounds of the largest size.
+ROOM_BYTES_MIN = 1024 * 1024
 
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
@@ -74,6 +79,11 @@ def sync_directory(path: Path) -> None:
         os.close(directory)
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether the disk was full before the commit: SQLite has rolled the statement back."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 class SqliteJournal:
     """The log of one namespace in one SQLite file, which comes into being with its first round."""
 
@@ -86,6 +96,7 @@ class SqliteJournal:
         self._incarnation = secrets.token_hex(8)
         self._head = EMPTY_HEAD
         self._failed = False
+        self._witness: Witness | None = None
 
     @classmethod
     async def open(cls, path: Path, owner_path: Path) -> SqliteJournal:
@@ -123,10 +134,19 @@ class SqliteJournal:
                 (record.first_position, record.last_position, record.chain_hash, record.data),
             )
             await cursor.close()
+            self._head = Head(record.last_position, record.chain_hash)
+            assert self._witness is not None
+            self._witness.write(self._head)
         except (sqlite3.Error, OSError, JournalError) as error:
+            if _is_full(error):
+                raise NoRoom(f"{self._path}: {error}") from error
             self._failed = True
             raise OutcomeUnknown(f"{self._path}: {error}") from error
-        self._head = Head(record.last_position, record.chain_hash)
+
+    def has_room(self) -> bool:
+        """Says whether there is more room than a round could need."""
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize >= ROOM_BYTES_MIN
 
     async def read(self, from_position: int) -> AsyncIterator[Round]:
         """Yields the rounds from the one that holds `from_position` on, up to the head."""
@@ -152,6 +172,9 @@ class SqliteJournal:
             if connection is not None:
                 await connection.close()
         self._reader = self._writer = None
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -166,6 +189,8 @@ class SqliteJournal:
                 await self._create()
             else:
                 await self._check()
+            self._witness = Witness(self._path.with_suffix(".head"), self._incarnation)
+            self._witness.check(self._head)
         except sqlite3.Error as error:
             await self.close()
             raise self._unreadable(error) from error

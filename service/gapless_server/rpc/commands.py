@@ -28,8 +28,9 @@ from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import execute, unary_handler
 from gapless_server.writer.entries import Answer
-from gapless_server.writer.namespace import Frame, Namespace
+from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
+from gapless_server.writer.queue import Frame
 from gapless_server.writer.wire import bytes_tag, field
 
 _RESULT = bytes_tag(PipelineResponse.RESULTS_FIELD_NUMBER)

@@ -24,8 +24,8 @@ from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.sizes import require_size
 from gapless_server.rpc.status import abort
 from gapless_server.writer.entries import Answer
-from gapless_server.writer.namespace import Frame
 from gapless_server.writer.namespaces import Namespaces
+from gapless_server.writer.queue import Frame
 
 UnaryHandler = Callable[[bytes, ServicerContext], Awaitable[bytes]]
 # The two implementations of a service descriptor have no common base in their stubs.

@@ -60,10 +60,14 @@ class Checkpointer:
             await asyncio.wait([self._task])
         self._begin(at)
 
-    async def close(self, at: CheckpointHead | None) -> None:
-        """Closes the checkpoint; before that it is brought to `at`, if given."""
+    async def settle(self) -> None:
+        """Returns once no checkpoint is being written."""
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    async def close(self, at: CheckpointHead | None) -> None:
+        """Closes the checkpoint; before that it is brought to `at`, if given."""
+        await self.settle()
         # Twice, if a write that failed has to be made up for first.
         for _ in range(2):
             if at is not None and (self._entries_since or self._frozen is not None):

@@ -11,7 +11,7 @@ import structlog
 
 from gapless.v1.commands_pb2 import CommandResult
 from gapless_server.core.refusals import Refused
-from gapless_server.writer.namespace import Frame
+from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import Outcome
 
 _log = structlog.get_logger()

@@ -58,6 +58,11 @@ class History:
         if self._checkpointer is not None:
             await self._checkpointer.committed(entries, CheckpointHead(self.head, time_us))
 
+    async def settle(self) -> None:
+        """Returns once no checkpoint is being written."""
+        if self._checkpointer is not None:
+            await self._checkpointer.settle()
+
     async def close(self, *, keep: bool) -> None:
         """Closes the checkpoint, after a last write if `keep` is set."""
         if self._checkpointer is not None:
@@ -71,6 +76,16 @@ class History:
                 f"namespace {self._name}: the log ends at position {journal.head.position}, but"
                 f" its checkpoint stands at {self.head.position}: entries were lost"
             )
+        async for record in journal.read(max(self.head.position, 1)):
+            if (
+                record.last_position == self.head.position
+                and record.chain_hash != self.head.chain_hash
+            ):
+                raise Corrupt(
+                    f"namespace {self._name}: the log is not the one that the checkpoint at"
+                    f" position {self.head.position} was made of"
+                )
+            break
         self.state.attach(checkpoint)
         self.requests.load(*await checkpoint.load_requests())
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 
 from gapless.v1 import errors_pb2
-from gapless.v1.commands_pb2 import Command
 from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
-from gapless_server.journal.port import Corrupt, Head, Journal
+from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.history import History
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
 
@@ -34,33 +34,6 @@ Answer = TypeVar("Answer")
 
 # After so many commands the writer lets the event loop breathe, about every 5 ms.
 COMMANDS_BETWEEN_YIELDS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class WriterLimits:
-    """What may pile up in a namespace; settings of the service."""
-
-    queue_commands_max: int = 100_000
-    queue_bytes_max: int = 64 * 1024 * 1024
-    round_commands_max: int = 10_000
-    feed_bytes_max: int = 16 * 1024 * 1024
-    checkpoint_entries: int = 50_000
-    retry_after_seconds: float = 0.1
-
-
-class Frame:
-    """Commands that came together, and the future of their outcomes, in the same order.
-
-    A member that could not even be parsed is the refusal that says so.
-    """
-
-    __slots__ = ("caller", "commands", "outcomes", "size_bytes")
-
-    def __init__(self, commands: list[Command | Refused], caller: str, size_bytes: int) -> None:
-        self.commands = commands
-        self.caller = caller
-        self.size_bytes = size_bytes
-        self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
 
 # Told of the frames of a round and their outcomes, once these are final. Must not fail.
@@ -88,15 +61,15 @@ class Namespace:
         self._on_fatal = on_fatal
         self._on_round = on_round
         self._history = History(name, kernel)
+        self._checkpoint: Checkpoint | None = None
         self.feed = Feed(limits.feed_bytes_max)
-        self._queue: list[Frame] = []
+        self._queue = FrameQueue(name, limits)
         self._frames_in_round: list[Frame] = []
-        self._queued_commands = 0
-        self._queued_bytes = 0
         self._wake: asyncio.Future[None] | None = None
         self._committing = False
         self._reads: list[tuple[Callable[[State], Any], asyncio.Future[Any]]] = []
         self._closing = False
+        self._is_full = False
         self._failure: Refused | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -114,6 +87,7 @@ class Namespace:
     ) -> Namespace:
         """Loads what the log adds up to and starts the writer. Raises Corrupt."""
         namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
+        namespace._checkpoint = checkpoint
         await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
         namespace._task = asyncio.create_task(namespace._run(), name=f"writer {name}")
         return namespace
@@ -156,14 +130,11 @@ class Namespace:
             raise self._failure
         if self._closing:
             raise self._shutting_down()
-        limits = self._limits
-        if self._queued_commands + len(frame.commands) > limits.queue_commands_max:
-            raise self._queue_full(limits.queue_commands_max, "commands")
-        if self._queued_bytes + frame.size_bytes > limits.queue_bytes_max:
-            raise self._queue_full(limits.queue_bytes_max, "bytes")
-        self._queue.append(frame)
-        self._queued_commands += len(frame.commands)
-        self._queued_bytes += frame.size_bytes
+        if self._is_full:
+            self._is_full = not self._journal.has_room()
+            if self._is_full:
+                raise self._disk_full()
+        self._queue.put(frame)
         self._wake_writer()
 
     async def read(self, answer: Callable[[State], Answer]) -> Answer:
@@ -238,13 +209,9 @@ class Namespace:
             retry_after_seconds=self._limits.retry_after_seconds,
         )
 
-    def _queue_full(self, limit: int, unit: str) -> Refused:
+    def _disk_full(self) -> Refused:
         return Refused(
-            errors_pb2.ERROR_REASON_QUEUE_FULL,
-            retry_after_seconds=self._limits.retry_after_seconds,
-            namespace=self.name,
-            limit=limit,
-            unit=unit,
+            errors_pb2.ERROR_REASON_DISK_FULL, retry_after_seconds=1.0, namespace=self.name
         )
 
     def _wake_writer(self) -> None:
@@ -260,25 +227,11 @@ class Namespace:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
                     continue
-                await self._run_round(self._take_frames())
+                await self._run_round(self._queue.take_round())
         except BaseException as error:
             self._fail(error)
             if isinstance(error, asyncio.CancelledError):
                 raise
-
-    def _take_frames(self) -> list[Frame]:
-        """Takes all that is queued, without waiting for more, up to the limit of a round."""
-        frames: list[Frame] = []
-        commands = 0
-        for frame in self._queue:
-            if frames and commands + len(frame.commands) > self._limits.round_commands_max:
-                break
-            frames.append(frame)
-            commands += len(frame.commands)
-        del self._queue[: len(frames)]
-        self._queued_commands -= commands
-        self._queued_bytes -= sum(frame.size_bytes for frame in frames)
-        return frames
 
     async def _run_round(self, frames: list[Frame]) -> None:
         self._committing = True
@@ -298,9 +251,13 @@ class Namespace:
         outcomes = await self._decide(builder, frames, loaded)
         record = builder.seal()
         if record is not None:
-            await self._journal.append(record)
-            await self._history.committed(record, time_us)
-            self.feed.publish(record)
+            try:
+                await self._journal.append(record)
+            except NoRoom as error:
+                outcomes = await self._take_back(frames, error)
+            else:
+                await self._history.committed(record, time_us)
+                self.feed.publish(record)
         self._committing = False
         for frame, frame_outcomes in zip(frames, outcomes, strict=True):
             if not frame.outcomes.done():
@@ -334,6 +291,15 @@ class Namespace:
             outcomes.append(frame_outcomes)
         return outcomes
 
+    async def _take_back(self, frames: list[Frame], error: NoRoom) -> list[list[Outcome]]:
+        """Forgets a round that found no room: the state is loaded as the log has it."""
+        _log.error("disk_full", namespace=self.name, description=str(error))
+        await self._history.settle()
+        self._history = History(self.name, self._kernel)
+        await self._history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
+        self._is_full = True
+        return [[self._disk_full()] * len(frame.commands) for frame in frames]
+
     async def _load_round(self, position: int) -> dict[int, StoredEntry]:
         """Returns the entries, by position, of the durable round that holds `position`."""
         async for record in self._journal.read(position):
@@ -361,11 +327,10 @@ class Namespace:
             retry_after_seconds=1.0,
             description=f"{type(error).__name__}: {error}",
         )
-        for frame in [*self._frames_in_round, *self._queue]:
+        for frame in [*self._frames_in_round, *self._queue.take_all()]:
             if not frame.outcomes.done():
                 frame.outcomes.set_exception(self._failure)
                 frame.outcomes.exception()  # taken note of: the caller may be gone
-        self._queue.clear()
         for _answer, future in self._reads:
             if not future.done():
                 future.set_exception(self._failure)

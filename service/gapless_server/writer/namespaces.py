@@ -15,7 +15,8 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, JournalError, JournalStore
 from gapless_server.writer.clock import Clock
-from gapless_server.writer.namespace import Namespace, OnRound, WriterLimits
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace, OnRound
 
 _log = structlog.get_logger()
 

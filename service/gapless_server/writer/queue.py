@@ -1,0 +1,81 @@
+"""The queue of a namespace: frames of commands that wait for the writer, within limits (G7)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gapless.v1 import errors_pb2
+from gapless.v1.commands_pb2 import Command
+from gapless_server.core.refusals import Refused
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.rounds import Outcome
+
+
+class Frame:
+    """Commands that came together, and the future of their outcomes, in the same order.
+
+    A member that could not even be parsed is the refusal that says so.
+    """
+
+    __slots__ = ("caller", "commands", "outcomes", "size_bytes")
+
+    def __init__(self, commands: list[Command | Refused], caller: str, size_bytes: int) -> None:
+        self.commands = commands
+        self.caller = caller
+        self.size_bytes = size_bytes
+        self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+
+class FrameQueue:
+    """Frames in the order of their arrival."""
+
+    def __init__(self, namespace: str, limits: WriterLimits) -> None:
+        self._namespace = namespace
+        self._limits = limits
+        self._frames: list[Frame] = []
+        self._commands = 0
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """How many frames wait."""
+        return len(self._frames)
+
+    def put(self, frame: Frame) -> None:
+        """Adds a frame. Raises Refused, reason QUEUE_FULL."""
+        limits = self._limits
+        if self._commands + len(frame.commands) > limits.queue_commands_max:
+            raise self._full(limits.queue_commands_max, "commands")
+        if self._bytes + frame.size_bytes > limits.queue_bytes_max:
+            raise self._full(limits.queue_bytes_max, "bytes")
+        self._frames.append(frame)
+        self._commands += len(frame.commands)
+        self._bytes += frame.size_bytes
+
+    def take_round(self) -> list[Frame]:
+        """Takes all that waits, without waiting for more, up to the limit of a round."""
+        taken: list[Frame] = []
+        commands = 0
+        for frame in self._frames:
+            if taken and commands + len(frame.commands) > self._limits.round_commands_max:
+                break
+            taken.append(frame)
+            commands += len(frame.commands)
+        del self._frames[: len(taken)]
+        self._commands -= commands
+        self._bytes -= sum(frame.size_bytes for frame in taken)
+        return taken
+
+    def take_all(self) -> list[Frame]:
+        """Empties the queue."""
+        taken, self._frames = self._frames, []
+        self._commands = self._bytes = 0
+        return taken
+
+    def _full(self, limit: int, unit: str) -> Refused:
+        return Refused(
+            errors_pb2.ERROR_REASON_QUEUE_FULL,
+            retry_after_seconds=self._limits.retry_after_seconds,
+            namespace=self._namespace,
+            limit=limit,
+            unit=unit,
+        )

@@ -1,0 +1,106 @@
+"""A full disk refuses commands cleanly, reads go on, and room is all that it takes to recover."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gapless.v1.messages_pb2 import ListMessagesRequest
+from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
+from gapless_server.core.paging import PageLimits
+from gapless_server.core.refusals import Refused
+from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.writer.clock import ManualClock
+from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
+from tests.writer.harness import KERNEL, create, post, reason, run, sequence
+
+TMPFS_MIB = 8
+MIB = 1024 * 1024
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MIB}m", "tmpfs", str(directory)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.decode()}")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.fixture
+async def namespace(small_disk: Path) -> AsyncIterator[Namespace]:
+    store = SqliteJournalStore(small_disk / "data", "nowhere")
+    journal = await store.open("test")
+    checkpoint = await SqliteCheckpointStore(small_disk / "data" / "namespaces").open(
+        "test", journal.incarnation
+    )
+    namespace = await Namespace.open(
+        "test",
+        KERNEL,
+        journal,
+        ManualClock(),
+        WriterLimits(),
+        lambda *_: None,
+        None,
+        checkpoint,
+    )
+    yield namespace
+    await namespace.close()
+    await store.close()
+
+
+async def listed(namespace: Namespace) -> list[int]:
+    request = ListMessagesRequest(channel_id="general", page_size=1000)
+    response = await namespace.read(lambda state: KERNEL.query(state, request, PageLimits()))
+    return [message.sequence for message in response.messages]
+
+
+def fill(directory: Path) -> Path:
+    """Takes all the room that is left."""
+    ballast = directory / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (MIB, 4096):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    return ballast
+
+
+async def test_g7_a_full_disk_is_a_clean_refusal_that_room_ends(
+    namespace: Namespace, small_disk: Path
+) -> None:
+    await run(namespace, create(), post("before"))
+    ballast = await asyncio.to_thread(fill, small_disk)
+
+    refused: list[str] = []
+    for number in range(3):
+        try:
+            outcomes = await run(namespace, post(f"large-{number}", text="x" * 60_000))
+            refused.append(reason(outcomes[0]))
+        except Refused as refusal:
+            refused.append(refusal.row.reason)
+
+    assert refused == ["DISK_FULL"] * 3
+    assert await listed(namespace) == [1]
+
+    ballast.unlink()
+    [outcome] = await run(namespace, post("large-0", text="x" * 60_000))
+
+    assert sequence(outcome) == 2
+    assert await listed(namespace) == [1, 2]
