@@ -44,9 +44,8 @@ def forked_error() -> ClientForkedError:
 def asyncio_lost_error() -> ClientForkedError:
     """For new clients for asyncio in the child of a process that uses one."""
     return ClientForkedError(
-        "this process was forked while its parent used a client for asyncio, and gRPC can not use"
-        " asyncio in such a child; use the blocking gapless.Client here, or start the process with"
-        " the start method 'spawn', or fork before the parent creates its client"
+        "this process was forked while its parent used a client for asyncio, which gRPC does not"
+        " support; start it with the start method 'spawn', or before the parent uses its client"
     )
 
 

@@ -48,9 +48,8 @@ class Calls:
         Raises:
             GaplessError: it was refused, or its time is over.
         """
-        self.connection.channel()
         pipeline = self._pipeline
-        if pipeline is None:
+        if pipeline is None or not self.connection.is_usable:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
         command = PendingCommand(kind, request, self._deadline(timeout), self.options.attempts_max)
         while True:

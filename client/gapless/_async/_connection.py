@@ -35,7 +35,8 @@ class Connection:
         self._home: Home | None = None
         # Two threads shall not open two channels; held for no longer than that takes.
         self._opening = threading.Lock()
-        self._closed = False
+        # Asked for every command; what is wrong, if something is, says `channel`.
+        self.is_usable = True
         self._forked = False
         # A pipeline lives as long as a view of the client uses it or it has commands.
         self._pipelines: weakref.WeakValueDictionary[CallMetadata, Pipeline] = (
@@ -46,6 +47,7 @@ class Connection:
 
     def mark_forked(self) -> None:
         """Makes every further call raise ClientForkedError."""
+        self.is_usable = False
         self._forked = True
 
     def channel(self) -> Channel:
@@ -58,7 +60,7 @@ class Connection:
         """
         if self._forked:
             raise forked_error()
-        if self._closed:
+        if not self.is_usable:
             raise closed_error()
         if self._channel is None or self._home is None:
             return self._open()
@@ -109,9 +111,9 @@ class Connection:
 
     async def close(self) -> None:
         """Ends every call and stream. Again, or in a forked child: does nothing."""
-        if self._closed or self._forked:
+        if not self.is_usable:
             return
-        self._closed = True
+        self.is_usable = False
         for pipeline in list(self._pipelines.values()):
             await pipeline.close()
         if self._channel is not None:

@@ -29,7 +29,7 @@ from gapless._options import (
     STREAM_IDLE_SECONDS_MAX,
 )
 from gapless._retry import wait_seconds
-from gapless._usage_errors import closed_error
+from gapless._usage_errors import closed_error, elsewhere_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.metadata import CallMetadata
 from gapless.v1 import commands_pb2
@@ -77,22 +77,28 @@ class Pipeline:
 
         Cancelling it abandons the answer, not the command.
         """
+        # A loop that runs in another thread makes asyncio itself complain.
+        if not self._loop.is_running():
+            raise elsewhere_error()
         if self._waiting_for_room or not self._queue.has_room(beside=self._entering):
             return self._run_when_room(command)
         return self._enqueue(command)
 
     def _enqueue(self, command: PendingCommand) -> asyncio.Future[Any]:
+        if self._streaming is None:
+            self._start()
         waiter = command.waiter = self._loop.create_future()
         self._queue.add(command)
         if command.deadline < self._sweep_time:
             self._sweep_at(command.deadline)
         self._work.set()
-        if self._streaming is None:
-            if self._closed:
-                self._queue.fail_all(closed_error())
-            else:
-                self._streaming = self._loop.create_task(self._keep_streaming())
         return waiter
+
+    def _start(self) -> None:
+        """Begins to stream; the caller adds a command right after."""
+        if self._closed:
+            raise closed_error()
+        self._streaming = self._loop.create_task(self._keep_streaming())
 
     async def _run_when_room(self, command: PendingCommand) -> Any:
         """Waits in line for room; what a caller adds stays bounded, however many there are."""

@@ -41,6 +41,10 @@ class Client:
     each namespace and caller. It connects with the first call. Use it as a context manager, or
     close it.
 
+    After a fork the child needs a client of its own; use of this one raises ClientForkedError.
+    gRPC can not promise more than that for a busy process: fork before the first call, or start
+    child processes with the start method "spawn".
+
     Every command is applied at most once, however often it is sent. What fails in passing is sent
     again with the same request id until `timeout` is over; an error whose ``outcome_unknown`` is
     True leaves open whether the command was applied.
