@@ -157,6 +157,10 @@ class Server:
                 # The defaults cancel calls of a burst of 2,000; the queue has its own limit.
                 ("grpc.server.max_pending_requests", 100_000),
                 ("grpc.server.max_pending_requests_hard_limit", 200_000),
+                # Clients may ask every 10 s whether the connection still stands (the SDK does every
+                # 30 s), also while nothing else is sent; by default they would be cut off for it.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
         server.add_generic_rpc_handlers(
