@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from gapless.testing import SubprocessServer
-from tests.cli.commands import run
+from tests.cli.commands import SECONDS_MAX, run
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,32 @@ def test_watch_gives_people_one_event_a_line(server: SubprocessServer) -> None:
         ' attributes={"a":"b"}'
     )
     assert data.endswith("sender_id=ann body=2 bytes of no type")
+
+
+def test_ctrl_c_ends_a_watch_with_130_and_without_a_word(server: SubprocessServer) -> None:
+    command = [sys.executable, "-m", "gapless_server", "watch", "-a", server.address]
+    with subprocess.Popen(
+        [*command, "-n", "story", "--from", "start"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watch:
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        first = watch.stdout.readline()
+        watch.send_signal(signal.SIGINT)
+        errors = watch.stderr.read()
+        code = watch.wait(SECONDS_MAX)
+
+    assert "channel_created" in first
+    assert (code, errors.strip()) == (130, "")
+
+
+def test_whoever_reads_a_watch_may_stop_reading(server: SubprocessServer) -> None:
+    command = f"{sys.executable} -m gapless_server watch -a {server.address} -n story --from start"
+    script = f"{command} --until-caught-up | head -n 1; exit ${{PIPESTATUS[0]}}"
+
+    piped = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+
+    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.stdout.count("\n") == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -39,6 +41,16 @@ def progress(*, quiet: bool = False) -> Progress:
         console=console(stderr=True),
         disable=quiet,
     )
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Ends in order when whoever reads standard output has enough, as `head` does."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, also when the interpreter writes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def utc(time_us: int) -> str:

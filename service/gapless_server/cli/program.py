@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from gapless_server.cli.exits import EXIT_CODES_HELP, INTERRUPTED, OK
+from gapless_server.cli.exits import EXIT_CODES_HELP, INTERRUPTED
 
 # By name, the module of this room that has it as `command`.
 _COMMANDS: Final = {
@@ -63,8 +63,4 @@ def main() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has enough; what is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = OK
     sys.exit(code)

@@ -15,6 +15,7 @@ from gapless import CaughtUp, Entry
 from gapless.v1.common_pb2 import Body
 from gapless_server.cli.client_options import Service, failures_told, service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP
+from gapless_server.cli.output import reader_may_leave
 
 # How much of a text is shown on a line that people read.
 _TEXT_CHARACTERS: Final = 60
@@ -69,7 +70,7 @@ def command(
     with --cursor, and nothing is missed and nothing comes twice.
     """
     beginning: dict[str, Any] = {"cursor": cursor} if cursor else {f"from_{start}": True}
-    with failures_told(service.address):
+    with failures_told(service.address), reader_may_leave():
         asyncio.run(
             _print_entries(
                 service,
