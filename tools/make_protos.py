@@ -36,9 +36,9 @@ def generate(package: str, destination: Path) -> None:
         f"--plugin=protoc-gen-mypy={PLUGINS / 'protoc-gen-mypy'}",
         f"--plugin=protoc-gen-mypy_grpc={PLUGINS / 'protoc-gen-mypy_grpc'}",
     ]
-    messages = [*common, *plugins, f"--python_out={destination}", f"--mypy_out={destination}"]
+    messages = [*common, *plugins, f"--python_out={destination}", f"--mypy_out=quiet:{destination}"]
     services = [*common, *plugins, f"--grpc_python_out={destination}"]
-    services.append(f"--mypy_grpc_out={destination}")
+    services.append(f"--mypy_grpc_out=quiet:{destination}")
     if protoc.main([*messages, *files]) != 0:
         raise SystemExit(f"make_protos: protoc refused the files of {package}")
     if with_services and protoc.main([*services, *with_services]) != 0:
