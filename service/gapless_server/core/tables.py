@@ -222,23 +222,23 @@ class SequenceTable(Generic[Partition, Row]):
 
     def __init__(self, undo: UndoLog, row_type: Any) -> None:
         self._rows: PartitionedTable[Partition, int, Row] = PartitionedTable(undo, row_type)
-        self._heads: Table[Partition, int] = Table(undo, int)
+        self._heads: PartitionedTable[str, Partition, int] = PartitionedTable(undo, int)
 
     def begin(self, partition: Partition, first: int) -> None:
         """Says which sequence a new partition begins with; without it, that is 1."""
-        self._heads.put(partition, first - 1)
+        self._heads.put("", partition, first - 1)
 
     def head(self, partition: Partition) -> int | None:
         """Returns the newest sequence, the first - 1 while there is none; None if never begun."""
-        return self._heads.get(partition)
+        return self._heads.get("", partition)
 
     def append(self, partition: Partition, sequence: int, row: Row) -> None:
         """Adds the row of the next sequence."""
-        head = self._heads.get(partition) or 0
+        head = self._heads.get("", partition) or 0
         if sequence != head + 1:
             raise GapError(f"sequence {sequence} does not follow {head} in {partition!r}")
         self._rows.put(partition, sequence, row)
-        self._heads.put(partition, sequence)
+        self._heads.put("", partition, sequence)
 
     def get(self, partition: Partition, sequence: int) -> Row | None:
         """Returns the row of a sequence, or None if it was never given."""
@@ -256,4 +256,4 @@ class SequenceTable(Generic[Partition, Row]):
 
     def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
         """The tables that this one is made of, by a suffix of its name."""
-        return {"": self._rows, ".heads": self._heads.rows}
+        return {"": self._rows, ".heads": self._heads}

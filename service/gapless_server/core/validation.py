@@ -64,17 +64,20 @@ class Validator:
 
     def check(self, message: Message) -> None:
         """Raises Refused, reason INVALID_FIELD, naming every field that breaks its rule."""
-        faults = self.faults(message)
-        if faults:
-            raise invalid_fields(tuple(faults))
+        for field_check in self._checks_of(message):
+            if field_check(message):
+                raise invalid_fields(tuple(self.faults(message)))
 
     def faults(self, message: Message) -> list[FieldFault]:
         """Returns the fault of every field that breaks its rule."""
+        return _faults(self._checks_of(message), message)
+
+    def _checks_of(self, message: Message) -> list[FieldCheck]:
         checks = self._checks_by_type.get(type(message))
         if checks is None:
             checks = self._compiled(type(message).DESCRIPTOR)
             self._checks_by_type[type(message)] = checks
-        return _faults(checks, message)
+        return checks
 
     def _compiled(self, descriptor: Any) -> list[FieldCheck]:
         checks = self._checks.get(descriptor.full_name)
@@ -123,9 +126,12 @@ class Validator:
             return required_check
 
         def check(message: Message) -> Sequence[FieldFault]:
-            faults = _faults(inner, getattr(message, name))
-            # What an absent message lacks is no fault. Asked last, because it is almost never so.
-            return below(name, faults) if faults and message.HasField(name) else ()
+            value = getattr(message, name)
+            for inner_check in inner:
+                if inner_check(value):
+                    # What an absent message lacks is no fault; asked last, as it is seldom so.
+                    return below(name, _faults(inner, value)) if message.HasField(name) else ()
+            return ()
 
         return check if _is_own(field) else None
 

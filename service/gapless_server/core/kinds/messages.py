@@ -213,10 +213,11 @@ def _delete(
 
 
 def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> None:
-    take_sequence(state, event.channel_id, event.sequence, event.message_id)
+    channel_id, message_id, sequence = event.channel_id, event.message_id, event.sequence
+    take_sequence(state, channel_id, sequence, message_id)
     body = event.body
     row = MessageRow(
-        sequence=event.sequence,
+        sequence=sequence,
         sender_id=event.sender_id,
         data=body.data,
         content_type=body.content_type,
@@ -225,7 +226,7 @@ def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> 
         create_time_us=moment.time_us,
         has_body=event.HasField("body"),
     )
-    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
+    state.of(MessageTables).messages.put(channel_id, message_id, row)
 
 
 def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> None:
