@@ -101,6 +101,7 @@ class Server:
                 " port with --port"
             ) from error
         await self._grpc.start()
+        self._store.announce(self.address)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         self._idle_task = asyncio.create_task(self._close_idle_namespaces())
         _log.info(

@@ -67,7 +67,8 @@ def test_g9_a_second_service_on_the_data_is_refused_and_told_the_owner(running: 
     assert refused.returncode == 4
     assert refused.stdout == ""
     [line] = refused.stderr.splitlines()
-    assert f"is in use by process {running.process.pid} on {socket.gethostname()}" in line
+    owner = f"process {running.process.pid} on {socket.gethostname()}, serving {running.address}"
+    assert f"is in use by {owner};" in line
 
 
 def test_g9_a_second_service_on_the_port_is_refused_and_told_who_has_it(

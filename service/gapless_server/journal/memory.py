@@ -70,6 +70,9 @@ class MemoryJournalStore:
     def __init__(self) -> None:
         self._logs: dict[str, _Log] = {}
 
+    def announce(self, address: str) -> None:
+        """No other process can see these logs."""
+
     async def open(self, namespace: str) -> MemoryJournal:
         """Opens a log, there or not."""
         log = self._logs.setdefault(namespace, _Log())

@@ -119,6 +119,10 @@ class JournalStore(Protocol):
     name: str
     version: str
 
+    def announce(self, address: str) -> None:
+        """Tells a second process, which is refused (J6), where this one serves."""
+        ...
+
     async def open(self, namespace: str) -> Journal:
         """Opens a log, there or not (J6, J7)."""
         ...

@@ -285,6 +285,10 @@ class SqliteJournalStore:
         self._lock = FileLock(directory / "owner.lock", self._owner_path)
         write_owner(self._owner_path, address)
 
+    def announce(self, address: str) -> None:
+        """Tells a second process, which is refused, where this one serves."""
+        write_owner(self._owner_path, address)
+
     def path(self, namespace: str) -> Path:
         """Returns the file of a namespace."""
         if not NAMESPACE_PATTERN.fullmatch(namespace):
