@@ -255,6 +255,13 @@ class TestSweep:
         assert refusal.metadata["free"] == "0"
         assert held_by(story)["a"] == [1]
 
+    def test_a_refusal_counts_what_a_sweep_would_leave(self, story: Story) -> None:
+        story.given(reserve("a", ttl_seconds=1), reserve("b"), reserve("c"))
+
+        refusal = story.then_refused(reserve_group("g", 2), "POOL_EXHAUSTED")
+
+        assert (refusal.metadata["free"], refusal.metadata["held"]) == ("1", "2")
+
     def test_only_the_number_asked_for_is_swept_for(self, story: Story) -> None:
         story.given(reserve("a", ttl_seconds=1), reserve("b"))
 

@@ -121,11 +121,13 @@ def _not_available(state: State, pool_id: str, pool: PoolRow, number: int) -> Re
 
 def _exhausted(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> Refused:
     counts = pool_counts(state, pool_id)
+    # What is free may be more than the tables say: what a sweep would leave is no longer held.
+    held = counts.held - counts.outside if pool.gap_free else pool.size - free.count()
     return Refused(
         errors_pb2.ERROR_REASON_POOL_EXHAUSTED,
         pool_id=pool_id,
         size=pool.size,
-        held=counts.held - counts.outside,
+        held=held,
         void=counts.void,
         free=free.count(),
         count=ask.count,

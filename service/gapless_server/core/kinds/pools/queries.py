@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless.v1 import pools_pb2
-from gapless_server.core.kinds.pools.release import Ending, spares_not
+from gapless_server.core.kinds.pools.release import Ending, goes_with_owner
 from gapless_server.core.kinds.pools.resources import (
     pool_resource,
     require_reservation,
@@ -141,5 +141,5 @@ def _dead_after(
     for holder, row in pool_tables(state).reservations.scan(request.pool_id, after=after):
         if row.expired(time_us):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
-        elif holder[0] in gone and spares_not(request, row):
+        elif holder[0] in gone and goes_with_owner(request, row):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)

@@ -137,10 +137,10 @@ def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, now_us: int) -> I
     yield from _expired(state, command.pool_id, now_us)
     for owner_id in dict.fromkeys(command.gone_owner_ids):
         for holder, row in reservations_of(pool_tables(state), command.pool_id, owner_id):
-            if not row.expired(now_us) and spares_not(command, row):
+            if not row.expired(now_us) and goes_with_owner(command, row):
                 yield Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)
 
 
-def spares_not(command: CleanUp, row: ReservationRow) -> bool:
+def goes_with_owner(command: CleanUp, row: ReservationRow) -> bool:
     """Says whether a clean-up ends a reservation once its owner is gone."""
     return not command.HasField("gone_position_max") or row.position <= command.gone_position_max
