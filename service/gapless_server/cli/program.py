@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "import": "import_slack",
     "verify": "verify",
     "demo": "demo",
+    "bench": "bench",
 }
 
 

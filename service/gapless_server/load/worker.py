@@ -1,0 +1,165 @@
+"""One process of a load: a closed loop, each caller sending its next post when it has an answer.
+
+Every caller is stopped by the clock, and what is then in flight is waited for: its sequences are
+in the check, not in the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gapless import new_request_id
+from gapless_server.load.driver import AsyncDriver, BlockingDriver, Post
+from gapless_server.load.plan import BODY_BYTES, Load
+from gapless_server.load.tally import Tally, check_repeat
+
+# How many of a process's last posts are repeated after the measured time.
+REPEATS = 20
+
+
+class Window:
+    """The measured time, and the posts that were answered in it."""
+
+    def __init__(self, load: Load, seed: int) -> None:
+        self._load = load
+        self._random = random.Random(seed)  # noqa: S311 - which channel is next
+        self._body = bytes(range(32, 32 + BODY_BYTES // 2)) * 2
+        self.tally = Tally()
+        self.recent: list[tuple[Post, int]] = []
+        self.begin = self.end = 0.0
+
+    def start(self) -> None:
+        """The callers begin now; the figures count from the end of the warm-up."""
+        self.begin = time.perf_counter() + self._load.warm_up_seconds
+        self.end = self.begin + self._load.seconds
+        self.tally.seconds = self._load.seconds
+
+    def next_post(self) -> tuple[int, Post]:
+        """A post to a channel at random."""
+        load = self._load
+        channel = 0 if load.channels == 1 else self._random.randrange(load.channels)
+        return channel, Post(load.channel_id(channel), new_request_id(), self._body)
+
+    def answered(
+        self,
+        channels: Sequence[int],
+        posts: Sequence[Post],
+        sequences: Sequence[int],
+        sent: float,
+        now: float,
+    ) -> None:
+        """Counts the answer of one call."""
+        tally = self.tally
+        tally.channels.extend(channels)
+        tally.sequences.extend(sequences)
+        if self.begin <= now < self.end:
+            tally.posts += len(posts)
+            tally.latencies_seconds.append(now - sent)
+        self.recent.append((posts[0], sequences[0]))
+        if len(self.recent) > 2 * REPEATS:
+            del self.recent[:REPEATS]
+
+
+async def run_async(
+    driver: AsyncDriver, load: Load, seed: int, begin_together: Callable[[], None]
+) -> Tally:
+    """Runs this process's part of a load on this event loop."""
+    window = Window(load, seed)
+    await driver.open()
+    try:
+        begin_together()
+        window.start()
+        caller = _frames if load.frame_posts else _posts
+        await asyncio.gather(*(caller(driver, load, window) for _ in range(load.in_flight)))
+        for post, sequence in window.recent[-REPEATS:]:
+            check_repeat(window.tally, post, sequence, await driver.post(post))
+    finally:
+        await driver.close()
+    return window.tally
+
+
+async def _posts(driver: AsyncDriver, _load: Load, window: Window) -> None:
+    clock = time.perf_counter
+    now = clock()
+    while now < window.end:
+        channel, post = window.next_post()
+        sent = clock()
+        sequence = await driver.post(post)
+        now = clock()
+        window.answered((channel,), (post,), (sequence,), sent, now)
+
+
+async def _frames(driver: AsyncDriver, load: Load, window: Window) -> None:
+    clock = time.perf_counter
+    now = clock()
+    while now < window.end:
+        channels, posts = zip(*(window.next_post() for _ in range(load.frame_posts)), strict=True)
+        sent = clock()
+        sequences = await driver.post_frame(posts)
+        now = clock()
+        window.answered(channels, posts, sequences, sent, now)
+
+
+def run_blocking(
+    driver: BlockingDriver, load: Load, seed: int, begin_together: Callable[[], None]
+) -> Tally:
+    """Runs this process's part of a load, with a thread a caller."""
+    driver.open()
+    windows = [Window(load, seed * 10_000 + number) for number in range(load.in_flight)]
+    failures: list[BaseException] = []
+
+    def call(window: Window) -> None:
+        try:
+            _call_until_end(driver, load, window)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=call, args=(window,)) for window in windows]
+    try:
+        begin_together()
+        for window in windows:
+            window.start()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        tally = _merged(windows, load)
+        for post, sequence in windows[0].recent[-REPEATS:]:
+            check_repeat(tally, post, sequence, driver.post(post))
+    finally:
+        driver.close()
+    return tally
+
+
+def _call_until_end(driver: BlockingDriver, load: Load, window: Window) -> None:
+    count = load.frame_posts or 1
+    clock = time.perf_counter
+    now = clock()
+    while now < window.end:
+        channels, posts = zip(*(window.next_post() for _ in range(count)), strict=True)
+        sent = clock()
+        sequences = driver.post_frame(posts) if load.frame_posts else (driver.post(posts[0]),)
+        now = clock()
+        window.answered(channels, posts, sequences, sent, now)
+
+
+def _merged(windows: Sequence[Window], load: Load) -> Tally:
+    tally = Tally(seconds=load.seconds)
+    for window in windows:
+        tally.posts += window.tally.posts
+        tally.latencies_seconds.extend(window.tally.latencies_seconds)
+        tally.channels.extend(window.tally.channels)
+        tally.sequences.extend(window.tally.sequences)
+    return tally
+
+
+def is_async(driver: Any) -> bool:
+    """Whether a driver runs on an event loop."""
+    return asyncio.iscoroutinefunction(driver.post)
