@@ -143,6 +143,7 @@ class WatchPosition:
         """
         match response.WhichOneof("content"):
             case "entries":
+                self._cursor = response.entries.start_cursor
                 yield from self._entries(response.entries.entries, response.cursor)
             case "caught_up":
                 self._cursor = response.cursor
@@ -194,8 +195,8 @@ class ReadPosition:
 
     def take(self, page: events_pb2.ReadEventsResponse) -> Iterator[Entry]:
         """The entries of a page that were not handled before; moves on with each."""
-        cursor_before, handled_position = split_cursor(self.cursor)
-        for entry in _unhandled(page.entries, cursor_before, page.cursor, handled_position):
+        _, handled_position = split_cursor(self.cursor)
+        for entry in _unhandled(page.entries, page.start_cursor, page.cursor, handled_position):
             self.cursor = entry.cursor
             yield entry
         self.cursor = page.cursor

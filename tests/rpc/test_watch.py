@@ -94,6 +94,21 @@ async def test_every_cursor_of_a_stream_goes_on_without_hole_and_without_double(
     assert tails == [list(range(position + 1, 42)) for _cursor, position in seen]
 
 
+async def test_entries_say_where_the_stream_stood_before_them(wire: Wire) -> None:
+    """So whoever handled only some of a message begins there again, in the same incarnation."""
+    await wire.create_channel()
+    await post_each(wire, "p1", "p2")
+    whole = await watch(wire, from_start=True).until("entries")
+    page = await read_page(wire, page_size=2)
+
+    again = await watch(wire, cursor=whole.entries.start_cursor).entries_until_caught_up()
+    page_again = await read_page(wire, page.start_cursor, page_size=2)
+
+    assert positions(again) == [1, 2, 3]
+    assert whole.entries.start_cursor == page.start_cursor != ""
+    assert positions(list(page_again.entries)) == [1, 2]
+
+
 async def test_an_entry_travels_whole_and_several_in_one_message_are_in_order(
     wire: Wire,
 ) -> None:

@@ -15,7 +15,8 @@ def entries(cursor: str, *positions: int) -> events_pb2.WatchResponse:
     return events_pb2.WatchResponse(
         cursor=cursor,
         entries=events_pb2.Entries(
-            entries=[events_pb2.Entry(position=position) for position in positions]
+            entries=[events_pb2.Entry(position=position) for position in positions],
+            start_cursor=f"c{positions[0] - 1}",
         ),
     )
 
@@ -100,7 +101,7 @@ def test_the_cursor_of_any_entry_goes_on_right_after_it(handled: int) -> None:
     # When another begins there, and the service sends what comes after its own cursor
     resumed = watch_from(stored)
     base = resumed.request().cursor
-    sent = (1, 2, 3, 4) if base == "" else (4,)
+    sent = (1, 2, 3, 4) if base == "c0" else (4,)
     again = list(resumed.take(entries("c4", *sent)))
 
     # Then it goes on with the entry after the stored one
@@ -155,14 +156,16 @@ def test_a_filter_that_is_one_string_is_a_mistake() -> None:
 def test_a_reader_by_page_moves_with_each_entry() -> None:
     reader = ReadPosition(cursor=None, filter=None, page_size=None)
     page = events_pb2.ReadEventsResponse(
-        cursor="c3", entries=[events_pb2.Entry(position=position) for position in (1, 2, 3)]
+        start_cursor="c0",
+        cursor="c3",
+        entries=[events_pb2.Entry(position=position) for position in (1, 2, 3)],
     )
 
     taken = reader.take(page)
     assert next(taken).position == 1
     resumed = ReadPosition(cursor=reader.cursor, filter=None, page_size=None)
 
-    assert resumed.request() == events_pb2.ReadEventsRequest()
+    assert resumed.request() == events_pb2.ReadEventsRequest(cursor="c0")
     assert [entry.position for entry in resumed.take(page)] == [2, 3]
     assert resumed.request().cursor == "c3"
 

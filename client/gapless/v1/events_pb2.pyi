@@ -433,6 +433,11 @@ class Entries(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENTRIES_FIELD_NUMBER: builtins.int
+    START_CURSOR_FIELD_NUMBER: builtins.int
+    start_cursor: builtins.str
+    """Where the stream stood before these entries: whoever has handled only some of
+    them can begin after this cursor again, and skip those.
+    """
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entry]:
         """The entries."""
@@ -441,8 +446,9 @@ class Entries(google.protobuf.message.Message):
         self,
         *,
         entries: collections.abc.Iterable[global___Entry] | None = ...,
+        start_cursor: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "start_cursor", b"start_cursor"]) -> None: ...
 
 global___Entries = Entries
 
@@ -553,10 +559,15 @@ class ReadEventsResponse(google.protobuf.message.Message):
     ENTRIES_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     END_OF_LOG_FIELD_NUMBER: builtins.int
+    START_CURSOR_FIELD_NUMBER: builtins.int
     cursor: builtins.str
     """Give this cursor to read on. Never empty."""
     end_of_log: builtins.bool
     """True if the page reaches the newest entry that was committed."""
+    start_cursor: builtins.str
+    """Where the page begins: the cursor of the request, or that of position 0. Whoever
+    has handled only some of the entries can begin after it again, and skip those.
+    """
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entry]:
         """The entries, in order."""
@@ -567,8 +578,9 @@ class ReadEventsResponse(google.protobuf.message.Message):
         entries: collections.abc.Iterable[global___Entry] | None = ...,
         cursor: builtins.str = ...,
         end_of_log: builtins.bool = ...,
+        start_cursor: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "end_of_log", b"end_of_log", "entries", b"entries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cursor", b"cursor", "end_of_log", b"end_of_log", "entries", b"entries", "start_cursor", b"start_cursor"]) -> None: ...
 
 global___ReadEventsResponse = ReadEventsResponse
 

@@ -131,11 +131,13 @@ class EventServicer:
             if position >= namespace.head.position:
                 await self._news(namespace, pulse.seconds_left)
                 continue
-            async for entries, position in _chunks(namespace, position, wanted):  # noqa: B020 - moves on
+            async for entries, reached in _chunks(namespace, position, wanted):
+                start_cursor, position = _cursor(namespace, position), reached
                 if entries:
                     pulse.beat()
                     yield WatchResponse(
-                        cursor=_cursor(namespace, position), entries=Entries(entries=entries)
+                        cursor=_cursor(namespace, position),
+                        entries=Entries(entries=entries, start_cursor=start_cursor),
                     )
                 if self._stopping.is_set():
                     return
@@ -179,6 +181,7 @@ class EventServicer:
             entries, position = await self._page(namespace, cursor.position, wanted, items_max)
             return ReadEventsResponse(
                 entries=entries,
+                start_cursor=write_cursor(cursor),
                 cursor=_cursor(namespace, position),
                 end_of_log=position >= namespace.head.position,
             )
