@@ -19,6 +19,7 @@ __all__ = [
     "AccountAlreadyExists",
     "AccountNotFound",
     "AlreadyExistsError",
+    "BackupNotSupported",
     "BalanceBelowFloor",
     "BalanceOverflow",
     "BatchTooLarge",
@@ -76,6 +77,7 @@ __all__ = [
     "PoolExhausted",
     "PoolFragmented",
     "PoolNotFound",
+    "PositionNotReached",
     "PushSubscriptionNotFound",
     "QueueFull",
     "ReactionAlreadyExists",
@@ -1165,6 +1167,38 @@ class LockNotHeld(FailedPreconditionError):
     retry_advice = RetryAdvice.AFTER_READ
 
 
+class PositionNotReached(OutOfRangeError):
+    """The log has not come to the position that a read waited for.
+
+    Text: namespace {namespace} is at position {head_position}, incarnation {incarnation}, and did
+    not come to position {min_position} within {seconds} s. If the log was restored from a backup,
+    what was committed after the backup is gone: read without gapless-min-position, and ask again
+    for what was sent since.
+
+    Metadata: ``namespace``, ``head_position``, ``incarnation``, ``min_position``, ``seconds``.
+
+    Send again: after reading the present state.
+    """
+
+    reason = "POSITION_NOT_REACHED"
+    retry_advice = RetryAdvice.AFTER_READ
+
+
+class BackupNotSupported(UnimplementedError):
+    """This journal has no file to copy.
+
+    Text: the {journal} journal keeps no files that could be backed up; run the service with the
+    sqlite journal.
+
+    Metadata: ``journal``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "BACKUP_NOT_SUPPORTED"
+    retry_advice = RetryAdvice.NEVER
+
+
 BY_CODE: Final[Mapping[grpc.StatusCode, type[GaplessError]]] = {
     grpc.StatusCode.CANCELLED: CallCancelledError,
     grpc.StatusCode.UNKNOWN: UnknownError,
@@ -1252,5 +1286,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "LIST_CHANGED_BETWEEN_PAGES": ListChangedBetweenPages,
     "LOCK_HELD": LockHeld,
     "LOCK_NOT_HELD": LockNotHeld,
+    "POSITION_NOT_REACHED": PositionNotReached,
+    "BACKUP_NOT_SUPPORTED": BackupNotSupported,
 }
 """The class of each reason."""

@@ -168,6 +168,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Somebody holds the lock."""
     ERROR_REASON_LOCK_NOT_HELD: _ErrorReason.ValueType  # 201
     """The lock is not held with this fencing token."""
+    ERROR_REASON_POSITION_NOT_REACHED: _ErrorReason.ValueType  # 230
+    """The log has not come to the position that a read waited for."""
+    ERROR_REASON_BACKUP_NOT_SUPPORTED: _ErrorReason.ValueType  # 231
+    """This journal has no file to copy."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. The number after "code" is that of google.rpc.Code."""
@@ -315,4 +319,8 @@ ERROR_REASON_LOCK_HELD: ErrorReason.ValueType  # 200
 """Somebody holds the lock."""
 ERROR_REASON_LOCK_NOT_HELD: ErrorReason.ValueType  # 201
 """The lock is not held with this fencing token."""
+ERROR_REASON_POSITION_NOT_REACHED: ErrorReason.ValueType  # 230
+"""The log has not come to the position that a read waited for."""
+ERROR_REASON_BACKUP_NOT_SUPPORTED: ErrorReason.ValueType  # 231
+"""This journal has no file to copy."""
 global___ErrorReason = ErrorReason

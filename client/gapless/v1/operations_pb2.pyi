@@ -160,3 +160,96 @@ class GetNamespaceResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["chain_hash", b"chain_hash", "head_commit_time", b"head_commit_time", "head_position", b"head_position", "incarnation", b"incarnation", "namespace", b"namespace"]) -> None: ...
 
 global___GetNamespaceResponse = GetNamespaceResponse
+
+@typing.final
+class BackupNamespaceRequest(google.protobuf.message.Message):
+    """A request for a copy of a namespace's log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___BackupNamespaceRequest = BackupNamespaceRequest
+
+@typing.final
+class BackupNamespaceResponse(google.protobuf.message.Message):
+    """A part of a backup."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MANIFEST_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the file."""
+    @property
+    def manifest(self) -> global___BackupManifest:
+        """What the file is like: the first part, and only that."""
+
+    def __init__(
+        self,
+        *,
+        manifest: global___BackupManifest | None = ...,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["chunk", b"chunk", "content", b"content", "manifest", b"manifest"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "content", b"content", "manifest", b"manifest"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["content", b"content"]) -> typing.Literal["manifest", "chunk"] | None: ...
+
+global___BackupNamespaceResponse = BackupNamespaceResponse
+
+@typing.final
+class BackupManifest(google.protobuf.message.Message):
+    """What a backup holds."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    INCARNATION_FIELD_NUMBER: builtins.int
+    HEAD_POSITION_FIELD_NUMBER: builtins.int
+    CHAIN_HASH_FIELD_NUMBER: builtins.int
+    FORMAT_VERSION_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    FILE_HASH_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The name of the namespace."""
+    incarnation: builtins.str
+    """The incarnation of the log."""
+    head_position: builtins.int
+    """The position of the newest entry in it."""
+    chain_hash: builtins.bytes
+    """The hash of the chain there: BLAKE2b, 32 bytes."""
+    format_version: builtins.int
+    """The format of the file; a version of gapless that knows only older ones refuses
+    it.
+    """
+    version: builtins.str
+    """The version of gapless that made the backup."""
+    size_bytes: builtins.int
+    """The size of the file in bytes."""
+    file_hash: builtins.bytes
+    """The hash of the file: BLAKE2b, 32 bytes."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the backup was made."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        incarnation: builtins.str = ...,
+        head_position: builtins.int = ...,
+        chain_hash: builtins.bytes = ...,
+        format_version: builtins.int = ...,
+        version: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        file_hash: builtins.bytes = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["chain_hash", b"chain_hash", "create_time", b"create_time", "file_hash", b"file_hash", "format_version", b"format_version", "head_position", b"head_position", "incarnation", b"incarnation", "namespace", b"namespace", "size_bytes", b"size_bytes", "version", b"version"]) -> None: ...
+
+global___BackupManifest = BackupManifest

@@ -50,6 +50,11 @@ class OperationsServiceStub(object):
                 request_serializer=gapless_dot_v1_dot_operations__pb2.GetNamespaceRequest.SerializeToString,
                 response_deserializer=gapless_dot_v1_dot_operations__pb2.GetNamespaceResponse.FromString,
                 _registered_method=True)
+        self.BackupNamespace = channel.unary_stream(
+                '/gapless.v1.OperationsService/BackupNamespace',
+                request_serializer=gapless_dot_v1_dot_operations__pb2.BackupNamespaceRequest.SerializeToString,
+                response_deserializer=gapless_dot_v1_dot_operations__pb2.BackupNamespaceResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServiceServicer(object):
@@ -78,6 +83,19 @@ class OperationsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackupNamespace(self, request, context):
+        """Streams a copy of the log of the namespace of the call: the manifest first, then
+        the bytes of the file. It holds everything that was acknowledged before the call
+        began, and is taken while the service goes on. `gapless backup` keeps it, and
+        `gapless restore` makes a namespace of it again. NOT_FOUND, reason
+        NAMESPACE_NOT_FOUND; UNIMPLEMENTED, reason BACKUP_NOT_SUPPORTED, with the memory
+        journal; UNAVAILABLE, reason LOG_UNAVAILABLE, if there is no room for the copy on
+        the disk of the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +113,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.GetNamespace,
                     request_deserializer=gapless_dot_v1_dot_operations__pb2.GetNamespaceRequest.FromString,
                     response_serializer=gapless_dot_v1_dot_operations__pb2.GetNamespaceResponse.SerializeToString,
+            ),
+            'BackupNamespace': grpc.unary_stream_rpc_method_handler(
+                    servicer.BackupNamespace,
+                    request_deserializer=gapless_dot_v1_dot_operations__pb2.BackupNamespaceRequest.FromString,
+                    response_serializer=gapless_dot_v1_dot_operations__pb2.BackupNamespaceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +202,33 @@ class OperationsService(object):
             '/gapless.v1.OperationsService/GetNamespace',
             gapless_dot_v1_dot_operations__pb2.GetNamespaceRequest.SerializeToString,
             gapless_dot_v1_dot_operations__pb2.GetNamespaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackupNamespace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/gapless.v1.OperationsService/BackupNamespace',
+            gapless_dot_v1_dot_operations__pb2.BackupNamespaceRequest.SerializeToString,
+            gapless_dot_v1_dot_operations__pb2.BackupNamespaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,19 @@ class OperationsServiceStub:
     NOT_FOUND, reason NAMESPACE_NOT_FOUND, if no command ever reached it.
     """
 
+    BackupNamespace: grpc.UnaryStreamMultiCallable[
+        gapless.v1.operations_pb2.BackupNamespaceRequest,
+        gapless.v1.operations_pb2.BackupNamespaceResponse,
+    ]
+    """Streams a copy of the log of the namespace of the call: the manifest first, then
+    the bytes of the file. It holds everything that was acknowledged before the call
+    began, and is taken while the service goes on. `gapless backup` keeps it, and
+    `gapless restore` makes a namespace of it again. NOT_FOUND, reason
+    NAMESPACE_NOT_FOUND; UNIMPLEMENTED, reason BACKUP_NOT_SUPPORTED, with the memory
+    journal; UNAVAILABLE, reason LOG_UNAVAILABLE, if there is no room for the copy on
+    the disk of the log.
+    """
+
 class OperationsServiceAsyncStub:
     """Answers questions of those who run the service."""
 
@@ -62,6 +75,19 @@ class OperationsServiceAsyncStub:
     ]
     """Describes the namespace of the call (metadata key gapless-namespace).
     NOT_FOUND, reason NAMESPACE_NOT_FOUND, if no command ever reached it.
+    """
+
+    BackupNamespace: grpc.aio.UnaryStreamMultiCallable[
+        gapless.v1.operations_pb2.BackupNamespaceRequest,
+        gapless.v1.operations_pb2.BackupNamespaceResponse,
+    ]
+    """Streams a copy of the log of the namespace of the call: the manifest first, then
+    the bytes of the file. It holds everything that was acknowledged before the call
+    began, and is taken while the service goes on. `gapless backup` keeps it, and
+    `gapless restore` makes a namespace of it again. NOT_FOUND, reason
+    NAMESPACE_NOT_FOUND; UNIMPLEMENTED, reason BACKUP_NOT_SUPPORTED, with the memory
+    journal; UNAVAILABLE, reason LOG_UNAVAILABLE, if there is no room for the copy on
+    the disk of the log.
     """
 
 class OperationsServiceServicer(metaclass=abc.ABCMeta):
@@ -91,6 +117,21 @@ class OperationsServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[gapless.v1.operations_pb2.GetNamespaceResponse, collections.abc.Awaitable[gapless.v1.operations_pb2.GetNamespaceResponse]]:
         """Describes the namespace of the call (metadata key gapless-namespace).
         NOT_FOUND, reason NAMESPACE_NOT_FOUND, if no command ever reached it.
+        """
+
+    @abc.abstractmethod
+    def BackupNamespace(
+        self,
+        request: gapless.v1.operations_pb2.BackupNamespaceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[gapless.v1.operations_pb2.BackupNamespaceResponse], collections.abc.AsyncIterator[gapless.v1.operations_pb2.BackupNamespaceResponse]]:
+        """Streams a copy of the log of the namespace of the call: the manifest first, then
+        the bytes of the file. It holds everything that was acknowledged before the call
+        began, and is taken while the service goes on. `gapless backup` keeps it, and
+        `gapless restore` makes a namespace of it again. NOT_FOUND, reason
+        NAMESPACE_NOT_FOUND; UNIMPLEMENTED, reason BACKUP_NOT_SUPPORTED, with the memory
+        journal; UNAVAILABLE, reason LOG_UNAVAILABLE, if there is no room for the copy on
+        the disk of the log.
         """
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
