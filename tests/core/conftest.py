@@ -3,4 +3,4 @@
 import pytest
 
 # Assertions in these helpers say what they found, like those in tests.
-pytest.register_assert_rewrite("tests.core.story", "tests.core.chat_reads")
+pytest.register_assert_rewrite("tests.core.story", "tests.core.chat_reads", "tests.core.chat_twice")
