@@ -155,6 +155,9 @@ class WrappedJournal:
         await self._journal.append(record)
         self.appended.append(record)
 
+    def has_room(self) -> bool:
+        return self._journal.has_room()
+
     def read(self, from_position: int) -> AsyncIterator[Round]:
         return self._journal.read(from_position)
 

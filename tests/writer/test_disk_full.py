@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless.v1.messages_pb2 import ListMessagesRequest
+from gapless.v1.messages_pb2 import ListMessagesRequest, ListMessagesResponse
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
@@ -66,6 +66,7 @@ async def namespace(small_disk: Path) -> AsyncIterator[Namespace]:
 async def listed(namespace: Namespace) -> list[int]:
     request = ListMessagesRequest(channel_id="general", page_size=1000)
     response = await namespace.read(lambda state: KERNEL.query(state, request, PageLimits()))
+    assert isinstance(response, ListMessagesResponse)
     return [message.sequence for message in response.messages]
 
 

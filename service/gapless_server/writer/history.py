@@ -31,6 +31,8 @@ class History:
         self.requests = RequestIndex()
         self.head = EMPTY_HEAD
         self.head_time_us = 0
+        # Since the checkpointer was last told.
+        self._entries_since = 0
 
     async def load(
         self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
@@ -50,13 +52,21 @@ class History:
         if self.head != journal.head:
             raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
 
-    async def committed(self, record: Round, time_us: int) -> None:
+    def advance(self, record: Round, time_us: int) -> None:
         """Takes note that a round, whose events the state has, is durable."""
-        entries = record.last_position - self.head.position
+        self._entries_since += record.last_position - self.head.position
         self.head = Head(record.last_position, record.chain_hash)
         self.head_time_us = time_us
+
+    async def checkpoint(self) -> None:
+        """Writes a checkpoint if one is due; waits only for one that is far behind.
+
+        The state must have the events of the durable rounds and no others.
+        """
+        entries, self._entries_since = self._entries_since, 0
         if self._checkpointer is not None:
-            await self._checkpointer.committed(entries, CheckpointHead(self.head, time_us))
+            at = CheckpointHead(self.head, self.head_time_us)
+            await self._checkpointer.committed(entries, at)
 
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""
@@ -102,7 +112,8 @@ class History:
             self._replay_entry(stored)
             if index % ENTRIES_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
-        await self.committed(record, self.head_time_us)
+        self.advance(record, self.head_time_us)
+        await self.checkpoint()
 
     def _replay_entry(self, stored: StoredEntry) -> None:
         entry = stored.entry

@@ -177,7 +177,7 @@ class Namespace:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
         while position <= self.head.position:
             recent = self.feed.rounds_from(position)
-            if recent is not None:
+            if recent:
                 for committed in recent:
                     yield committed
                     position = committed.record.last_position + 1
@@ -256,8 +256,9 @@ class Namespace:
             except NoRoom as error:
                 outcomes = await self._take_back(frames, error)
             else:
-                await self._history.committed(record, time_us)
+                self._history.advance(record, time_us)
                 self.feed.publish(record)
+                await self._history.checkpoint()
         self._committing = False
         for frame, frame_outcomes in zip(frames, outcomes, strict=True):
             if not frame.outcomes.done():
@@ -295,8 +296,10 @@ class Namespace:
         """Forgets a round that found no room: the state is loaded as the log has it."""
         _log.error("disk_full", namespace=self.name, description=str(error))
         await self._history.settle()
-        self._history = History(self.name, self._kernel)
-        await self._history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
+        # Readers of the log go by the old one until the new one is complete.
+        history = History(self.name, self._kernel)
+        await history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
+        self._history = history
         self._is_full = True
         return [[self._disk_full()] * len(frame.commands) for frame in frames]
 
