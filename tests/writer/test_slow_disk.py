@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gapless_server.checkpoint.sqlite import SqliteCheckpoint
-from gapless_server.journal.port import Journal, NoRoom, Round
+from gapless_server.journal.port import Corrupt, Journal, NoRoom, Round
 from gapless_server.writer.clock import ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
@@ -67,6 +69,19 @@ async def test_g6_the_log_is_read_while_the_writer_waits_for_a_slow_checkpoint(
     await namespace.close()
 
 
+class DamagedJournal(WrappedJournal):
+    """A journal that gives one round back with another hash than it was written with."""
+
+    damaged_position = 0
+
+    async def read(self, from_position: int) -> AsyncIterator[Round]:
+        async for record in super().read(from_position):
+            if record.first_position == self.damaged_position:
+                yield record._replace(chain_hash=bytes(32))
+            else:
+                yield record
+
+
 class FullJournal(WrappedJournal):
     """A journal without room, whose log takes as long to read as the test says."""
 
@@ -113,3 +128,31 @@ async def test_g2_while_a_round_without_room_is_taken_back_the_log_is_as_long_as
     assert reason(refused) == "DISK_FULL"
     assert sequence(taken) == 2
     await namespace.close()
+
+
+async def test_a_log_found_damaged_is_let_go_only_when_its_checkpoint_is_written(
+    tmp_path: Path,
+) -> None:
+    """A start writes checkpoints along the way; the file is not to be closed under a write."""
+    journal = DamagedJournal(await memory_journal())
+    whole = await open_namespace(journal)
+    for n in range(5):
+        await run(whole, create(f"c{n}", channel_id=f"c{n}"))
+    await whole.drain()
+    journal.damaged_position = 4
+    checkpoint = HeldCheckpoint(tmp_path / "test.state", journal.incarnation)
+    limits = WriterLimits(checkpoint_entries=1)
+
+    opening = asyncio.create_task(
+        Namespace.open(
+            "test", KERNEL, journal, ManualClock(), limits, lambda *_: None, None, checkpoint
+        )
+    )
+    await settle()
+    over_while_writing = opening.done()
+    checkpoint.released.set()
+
+    with pytest.raises(Corrupt, match="does not continue the chain"):
+        await opening
+    assert not over_while_writing
+    await checkpoint.close()

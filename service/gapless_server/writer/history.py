@@ -42,15 +42,12 @@ class History:
         Checkpoints are written every `entries_between` entries from now on. Raises Corrupt where
         the chain of the log is broken, or where the log ends before its checkpoint.
         """
-        if checkpoint is not None:
-            await self._take_over(journal, checkpoint)
-            self._checkpointer = Checkpointer(
-                checkpoint, self.state, self.requests, entries_between
-            )
-        async for record in journal.read(self.head.position + 1):
-            await self._replay_round(record)
-        if self.head != journal.head:
-            raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
+        try:
+            await self._load(journal, checkpoint, entries_between)
+        except BaseException:
+            # Whoever opened the checkpoint closes it now, and not while it is being written.
+            await self.settle()
+            raise
 
     def advance(self, record: Round, time_us: int) -> None:
         """Takes note that a round, whose events the state has, is durable."""
@@ -78,6 +75,19 @@ class History:
         if self._checkpointer is not None:
             at = CheckpointHead(self.head, self.head_time_us)
             await self._checkpointer.close(at if keep else None)
+
+    async def _load(
+        self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
+    ) -> None:
+        if checkpoint is not None:
+            await self._take_over(journal, checkpoint)
+            self._checkpointer = Checkpointer(
+                checkpoint, self.state, self.requests, entries_between
+            )
+        async for record in journal.read(self.head.position + 1):
+            await self._replay_round(record)
+        if self.head != journal.head:
+            raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
 
     async def _take_over(self, journal: Journal, checkpoint: Checkpoint) -> None:
         self.head, self.head_time_us = checkpoint.at.head, checkpoint.at.time_us
