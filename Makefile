@@ -4,23 +4,30 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_PROTOS := .venv-protos
+VENV_BENCH := .venv-bench
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 # Slack events for `make demo`: a file or a folder. Without it, the bundled sample.
 EVENTS ?=
 
+# `make bench QUICK=1` measures what P1 to P6 need, in under 3 minutes.
+QUICK ?=
+# How many messages `make bench-large` goes up to.
+ENTRIES ?= 5000000
+
 # Stamps are newer than what was installed from; a second run is instant.
 SERVER := $(VENV)/.installed-server
 DEV := $(VENV)/.installed-dev
 PROTOS := $(VENV_PROTOS)/.installed
+BENCH := $(VENV_BENCH)/.installed
 NODE := tests/node/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check protos clean
+.PHONY: help demo run test check protos bench bench-large clean
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(SERVER) ## Replay a workspace from 8 processes, kill the service half-way, check every promise
 	@$(BIN)/gapless demo $(if $(EVENTS),--events "$(EVENTS)")
@@ -46,8 +53,16 @@ protos: $(DEV) $(PROTOS) ## Make the stubs and all else that is generated
 	$(VENV_PROTOS)/bin/python tools/make_protos.py
 	@for tool in $(GENERATORS); do echo "$(BIN)/python $$tool"; $(BIN)/python $$tool || exit 1; done
 
+# The peers' servers are used where they are installed; on Debian that is
+# apt-get install redis-server postgresql etcd-server
+bench: $(BENCH) ## Measure the service beside its peers; QUICK=1 takes under 3 minutes
+	@$(VENV_BENCH)/bin/python -m bench $(if $(QUICK),--quick)
+
+bench-large: $(BENCH) ## Measure throughput, memory and starts as the log grows to ENTRIES
+	@$(VENV_BENCH)/bin/python -m bench.large --entries $(if $(QUICK),200000,$(ENTRIES))
+
 clean: ## Remove the virtual environments and what the tools left; never ./data
-	rm -rf $(VENV) $(VENV_PROTOS) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV_PROTOS) $(VENV_BENCH) build dist .mypy_cache .ruff_cache .pytest_cache
 	rm -rf .import_linter_cache .hypothesis
 	find client service tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -62,6 +77,9 @@ $(VENV)/bin/python:
 $(VENV_PROTOS)/bin/python:
 	$(PYTHON) -m venv --without-pip $(VENV_PROTOS)
 
+$(VENV_BENCH)/bin/python:
+	$(PYTHON) -m venv --without-pip $(VENV_BENCH)
+
 $(SERVER): pyproject.toml | $(VENV)/bin/python
 	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --editable '.[server]'
 	@touch $@
@@ -72,6 +90,10 @@ $(DEV): requirements-dev.txt $(SERVER)
 
 $(PROTOS): requirements-protos.txt | $(VENV_PROTOS)/bin/python
 	$(PYTHON) -m pip --python $(VENV_PROTOS)/bin/python install --quiet --requirement requirements-protos.txt
+	@touch $@
+
+$(BENCH): pyproject.toml requirements-bench.txt | $(VENV_BENCH)/bin/python
+	$(PYTHON) -m pip --python $(VENV_BENCH)/bin/python install --quiet --editable '.[server]' --requirement requirements-bench.txt
 	@touch $@
 
 # For the tests of a client in another language; without npm they are skipped, with the reason.

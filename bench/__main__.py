@@ -1,0 +1,92 @@
+"""`python -m bench`: runs the comparison and writes its results. `make bench` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bench import plots, probes, slow_disk
+from bench.report import Report, machine, target_table
+from bench.run import Servers, run_cells
+from bench.servers import work_directory
+from bench.systems import full_cells, quick_cells
+from bench.targets import Target, throughput_targets
+from gapless_server.cli.output import progress
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    options = _options()
+    # What gRPC's core prints about lost connections, the results say better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    rounds = options.rounds or 3
+    seconds = options.seconds or (0.6 if options.quick else 2.0)
+    cells = quick_cells() if options.quick else full_cells()
+    with work_directory() as directory, progress() as bar:
+        before = machine(directory)
+        task = bar.add_task("starting", total=rounds * len(cells))
+
+        def on_news(what: str) -> None:
+            bar.update(task, description=f"{what:40}", advance=1)
+
+        with Servers(directory) as servers:
+            measured = run_cells(servers, cells, rounds, seconds, on_news)
+            sections, targets = probes.run(servers, seconds, on_news)
+            recounted = recount(servers.own_data())
+        slow, slow_targets = slow_disk.run(directory, seconds, on_news)
+        report = Report(
+            {"rounds": rounds, "seconds_a_load": seconds, "quick": options.quick},
+            before,
+            servers.versions,
+            servers.left_out,
+            measured,
+            _in_order([*throughput_targets(measured), *targets, *slow_targets]),
+            recounted,
+            {**sections, "slow_disk": slow},
+        )
+    name = "quick" if options.quick else "latest"
+    report.write(options.results, name)
+    plots.draw(measured, options.results)
+    print(target_table(report.targets))
+    print(f"\nwritten to {options.results / name}.json and .md")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only what P1 to P6 need, shortly")
+    parser.add_argument("--rounds", type=int, help="how often each load is run")
+    parser.add_argument("--seconds", type=float, help="how long each load is measured")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write")
+    return parser.parse_args()
+
+
+def _in_order(targets: Sequence[Target]) -> list[Target]:
+    return sorted(targets, key=lambda target: int(target.number[1:]))
+
+
+def recount(data: Path) -> dict[str, Any]:
+    """`gapless verify` over every log of ours: each load had a namespace of its own."""
+    logs = sorted((data / "namespaces").glob("*.db"))
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(_recount_one, logs))
+    return {
+        "logs": len(found),
+        "entries": sum(entries for entries, _ in found),
+        "breaches": [breach for _, breaches in found for breach in breaches],
+    }
+
+
+def _recount_one(path: Path) -> tuple[int, list[str]]:
+    from gapless_server.cli.verify import recount_log
+
+    shown = recount_log(path, quiet=True)
+    return shown["entries"], shown["breaches"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""P7 and P8: throughput, memory and starts as the log grows. `make bench-large` calls it.
+
+The log gets as many messages as asked, to a fifth as many channels, and a fifth as many reactions;
+of their request ids every other one is random, as from a client that does not know the SDK's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from bench import plots
+from bench.__main__ import RESULTS
+from bench.report import machine, target_table
+from bench.resident import resident_mib
+from bench.servers import work_directory
+from bench.targets import Target
+from gapless import AsyncClient, new_request_id
+from gapless.metadata import call_metadata
+from gapless.testing import SubprocessServer
+from gapless.v1.channels_pb2 import CreateChannelRequest
+from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.commands_pb2_grpc import CommandServiceStub
+from gapless.v1.common_pb2 import Body
+from gapless.v1.messages_pb2 import PostMessageRequest
+from gapless.v1.reactions_pb2 import AddReactionRequest
+from gapless_server.cli.output import progress
+from gapless_server.load.plan import DriverSpec, Load
+from gapless_server.load.processes import run_load
+
+NAMESPACE = "large"
+FRAME_COMMANDS = 1000
+FRAMES_IN_FLIGHT = 4
+# A channel and a reaction for every so many messages.
+SHARE = 5
+# At which parts of the way throughput and memory are looked at.
+STEPS = 4
+LOOKS = 3
+LOOK_SECONDS = 2.0
+SDK_DRIVER = "gapless_server.load.gapless_drivers:SdkDriver"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench.large", description=__doc__)
+    parser.add_argument("--entries", type=int, default=5_000_000, help="how many messages")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write")
+    options = parser.parse_args()
+    with work_directory() as directory, progress() as bar:
+        task = bar.add_task("growing", total=options.entries)
+        before = machine(directory)
+        with SubprocessServer(directory=directory / "service") as server:
+            points = _grow(server, options.entries, lambda done: bar.update(task, completed=done))
+            starts = _starts(server)
+    targets = _targets(points, starts)
+    shown = {"machine": before, "points": points, "starts": starts}
+    shown["targets"] = [target.as_json() for target in targets]
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "large.json").write_text(json.dumps(shown, indent=1) + "\n", "utf-8")
+    table = target_table(targets)
+    (options.results / "large.md").write_text(f"# As the log grows\n\n{table}\n", "utf-8")
+    for name, label in (("posts_per_second", "messages a second"), ("resident_mib", "MiB")):
+        line = {point["messages"]: point[name] for point in points}
+        plots.draw_growth({"gapless": line}, label, options.results / f"growth_{name}.svg")
+    print(table)
+
+
+def _grow(
+    server: SubprocessServer, messages: int, on_done: Callable[[int], None]
+) -> list[dict[str, float]]:
+    points = [_look(server, 0)]
+    for step in range(STEPS):
+        first, last = messages * step // STEPS, messages * (step + 1) // STEPS
+        asyncio.run(_fill(server.address, first, last, on_done))
+        points.append(_look(server, last))
+    return points
+
+
+def _look(server: SubprocessServer, messages: int) -> dict[str, float]:
+    """P1's load on what there is, several times."""
+    spec = DriverSpec(SDK_DRIVER, {"target": server.address, "namespace": NAMESPACE})
+    results = []
+    for number in range(LOOKS):
+        prefix = f"look-{messages}-{number}"
+        results.append(run_load(spec, Load(prefix=prefix, in_flight=128, seconds=LOOK_SECONDS)))
+    breaches = [breach for result in results for breach in result.breaches]
+    if breaches:
+        raise RuntimeError(f"an answer breaks a promise: {breaches[0]}")
+    return {
+        "messages": messages,
+        "posts_per_second": statistics.median(result.posts_per_second for result in results),
+        "p99_ms": statistics.median(result.p99_ms for result in results),
+        "resident_mib": resident_mib(server.pid),
+    }
+
+
+def _request_ids() -> Iterator[str]:
+    while True:
+        yield new_request_id()
+        yield str(uuid.uuid4())
+
+
+def _commands(first: int, last: int) -> Iterator[Command]:
+    ids = _request_ids()
+    body = Body(data=bytes(100), content_type="text/plain")
+    for number in range(first, last):
+        channel_id = f"channel-{number // SHARE}"
+        if number % SHARE == 0:
+            made = CreateChannelRequest(request_id=next(ids), channel_id=channel_id)
+            yield Command(create_channel=made)
+        message_id = f"message-{number}"
+        posted = PostMessageRequest(
+            request_id=next(ids),
+            channel_id=channel_id,
+            message_id=message_id,
+            sender_id=f"user-{number % 1000}",
+            body=body,
+        )
+        yield Command(post_message=posted)
+        if number % SHARE == SHARE - 1:
+            added = AddReactionRequest(
+                request_id=next(ids),
+                channel_id=channel_id,
+                message_id=message_id,
+                user_id="user-1",
+                emoji="heart",
+            )
+            yield Command(add_reaction=added)
+
+
+async def _fill(target: str, first: int, last: int, on_done: Callable[[int], None]) -> None:
+    """Sends frames, a few of them under way; every command must be taken."""
+    places = asyncio.Semaphore(FRAMES_IN_FLIGHT)
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub: Any = CommandServiceStub(channel)
+        stream = stub.Pipeline(metadata=call_metadata(namespace=NAMESPACE))
+
+        async def send() -> None:
+            commands = _commands(first, last)
+            while frame := list(itertools.islice(commands, FRAME_COMMANDS)):
+                await places.acquire()
+                await stream.write(PipelineRequest(commands=frame))
+            await stream.done_writing()
+
+        sending = asyncio.create_task(send())
+        done = first
+        async for response in stream:
+            places.release()
+            for result in response.results:
+                if result.HasField("error"):
+                    raise RuntimeError(f"a command was refused: {result.error}")
+                done += result.HasField("post_message")
+            on_done(done)
+        await sending
+
+
+def _starts(server: SubprocessServer) -> dict[str, float]:
+    """Seconds from the start of the process to an answer out of the log, after both ends."""
+    taken = {}
+    for name, end in (("clean", server.stop), ("killed", server.kill)):
+        if name == "killed":
+            # So that there is something behind the last checkpoint.
+            _look(server, -1)
+        end()
+        began = time.perf_counter()
+        server.start()
+        asyncio.run(_answer(server.address))
+        taken[f"{name}_seconds"] = time.perf_counter() - began
+        taken[f"{name}_resident_mib"] = resident_mib(server.pid)
+    return taken
+
+
+async def _answer(target: str) -> None:
+    async with AsyncClient(target, namespace=NAMESPACE, timeout=600) as client:
+        await client.channels.get("channel-0")
+
+
+def _targets(points: list[dict[str, float]], starts: dict[str, float]) -> list[Target]:
+    before, after = points[0]["posts_per_second"], points[-1]["posts_per_second"]
+    resident = max(point["resident_mib"] for point in points)
+    count = f"{points[-1]['messages']:,.0f} messages"
+    detail = f"{after:,.0f}/s against {before:,.0f}/s, {count}"
+    return [
+        Target(
+            "P7",
+            "throughput to that of an empty log",
+            "at least",
+            0.8,
+            after / before,
+            detail=detail,
+        ),
+        Target("P8", "resident", "at most", 600, resident, "MiB", count),
+        Target("P8", "start after a clean stop", "at most", 3, starts["clean_seconds"], "s"),
+        Target("P8", "start after SIGKILL", "at most", 10, starts["killed_seconds"], "s"),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tests of the benchmark: that it measures what it says and notices a broken promise."""

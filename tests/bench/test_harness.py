@@ -1,0 +1,123 @@
+"""The harness with small numbers: complete, and honest about promises. Never about speed."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import recount
+from bench.peers import postgres
+from bench.report import Report, cell_table, machine
+from bench.run import Measured, Servers, run_cells
+from bench.servers import NotInstalled, program
+from bench.systems import FDATASYNC, FRAMES, SDK, SQLITE, UNARY, Cell, Shape, full_cells
+from bench.targets import Target, throughput_targets
+from gapless_server.load.plan import Load
+from gapless_server.load.tally import Tally, total
+
+SECONDS = 0.1
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Measured], dict[str, object]]:
+    """A round of us, of a peer that is always there and of a floor; the recount of our logs."""
+    cells = [
+        Cell(SDK, Shape(2, 4, 3)),
+        Cell(UNARY, Shape(1, 4, 1)),
+        Cell(FRAMES, Shape(1, 2, 1, 10)),
+        Cell(SQLITE, Shape(2, 1, 2)),
+        Cell(FDATASYNC, Shape(1, 1, 1)),
+    ]
+    with Servers(tmp_path_factory.mktemp("bench")) as servers:
+        results = run_cells(servers, cells, rounds=1, seconds=SECONDS, on_news=lambda _what: None)
+        return results, recount(servers.own_data())
+
+
+def test_every_system_answers_and_keeps_its_promises(
+    measured: tuple[list[Measured], dict[str, object]],
+) -> None:
+    results, _ = measured
+
+    assert [one.cell.system for one in results] == [SDK, UNARY, FRAMES, SQLITE, FDATASYNC]
+    assert [one for one in results if not one.results[0].posts] == []
+    assert [one.breaches for one in results] == [[]] * len(results)
+    assert [one.cell.system for one in results if not one.results[0].repeats] == []
+
+
+def test_g1_our_logs_are_recounted_after_every_load(
+    measured: tuple[list[Measured], dict[str, object]],
+) -> None:
+    results, recounted = measured
+
+    ours = [one for one in results if one.cell.system.peer == "ourselves"]
+    assert recounted["logs"] == len(ours)
+    assert recounted["breaches"] == []
+
+
+def test_a_report_has_a_row_for_every_target_measured_or_not(
+    measured: tuple[list[Measured], dict[str, object]], tmp_path: Path
+) -> None:
+    results, recounted = measured
+    targets = throughput_targets(results)
+
+    Report({}, machine(tmp_path), {}, {"etcd": "why"}, results, targets, recounted).write(
+        tmp_path, "run"
+    )
+
+    text = (tmp_path / "run.md").read_text(encoding="utf-8")
+    assert {target.number for target in targets} == {"P1", "P2", "P3", "P4", "P5", "P6"}
+    assert text.count("not measured") == len(targets)
+    assert "Left out: etcd: why" in text
+    assert cell_table(results) in text
+
+
+def test_g1_a_gap_and_a_number_given_twice_are_noticed() -> None:
+    load = Load(prefix="c")
+
+    result = total(load, [Tally(channels=array("q", [0, 0, 0]), sequences=array("q", [1, 3, 3]))])
+
+    assert result.breaches == [
+        "c-0: 1 given twice",
+        "c-0: 2 sequences from 1 to 3, expected 1 to 2",
+    ]
+
+
+def test_g1_a_number_given_to_two_processes_is_noticed() -> None:
+    tallies = [Tally(channels=array("q", [0]), sequences=array("q", [1])) for _ in range(2)]
+
+    assert total(Load(prefix="c"), tallies).breaches == ["c-0: 1 given twice"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "reached", "holds"),
+    [
+        ("at least", 2.0, True),
+        ("at least", 1.9, False),
+        ("at most", 2.0, True),
+        ("at most", 2.1, False),
+    ],
+)
+def test_a_target_holds_at_its_bound(bound: str, reached: float, holds: bool) -> None:
+    assert Target("P1", "", bound, 2.0, reached).holds is holds
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_its_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bench.servers.MORE_PLACES", ())
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(NotInstalled, match="apt-get install postgresql"):
+        program("postgres", postgres.PACKAGE)
+
+
+def test_the_full_run_has_every_load_that_was_asked_for() -> None:
+    shapes = {cell.shape for cell in full_cells() if cell.system is SDK}
+
+    assert {(1, 1), (1, 16), (1, 128), (1, 1024), (4, 32), (4, 256)} == {
+        (shape.processes, shape.in_flight) for shape in shapes
+    }
+    assert {shape.channels for shape in shapes} == {1, 1000}
+    assert {cell.shape.frame_posts for cell in full_cells()} == {0, 100, 1000}
