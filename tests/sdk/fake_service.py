@@ -22,6 +22,7 @@ from gapless.v1.commands_pb2 import CommandError, CommandResult, PipelineRequest
 from gapless.v1.events_pb2 import WatchRequest, WatchResponse
 
 PIPELINE = "/gapless.v1.CommandService/Pipeline"
+READ = "/gapless.v1.OperationsService/GetServerInfo"
 WATCH = "/gapless.v1.EventService/Watch"
 WAIT_SECONDS_MAX = 20.0
 
@@ -85,9 +86,21 @@ class FakeService:
     """Runs while it is used as a context manager; may be stopped and started in between."""
 
     def __init__(
-        self, script: Iterable[Action] = (), *, watches: Iterable[Watched] = (), port: int = 0
+        self,
+        script: Iterable[Action] = (),
+        *,
+        watches: Iterable[Watched] = (),
+        reads: Iterable[grpc.StatusCode | None] = (),
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """`script` is for frames, one after the other; `watches` for watches, each a stream."""
+        """Nothing runs yet.
+
+        Args:
+            script: what becomes of the frames, one after the other.
+            watches: what the streams of watches say, one after the other.
+            reads: how calls of `GetServerInfo` end; None: not at all. After these: UNIMPLEMENTED.
+            credentials: for a secure port.
+        """
         self.frames: list[Frame] = []
         self.sequences: dict[str, int] = {}
         self.streams_opened = 0
@@ -95,7 +108,10 @@ class FakeService:
         self.watch_requests: list[WatchRequest] = []
         self._script = deque(script)
         self._watches = deque(watches)
-        self._port = port
+        self._reads = deque(reads)
+        self._credentials = credentials
+        self.reads_metadata: list[dict[str, str | bytes]] = []
+        self._port = 0
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -151,7 +167,10 @@ class FakeService:
     async def _start(self) -> None:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         server.add_generic_rpc_handlers((_Handlers(self),))
-        self._port = server.add_insecure_port(self.address)
+        if self._credentials is None:
+            self._port = server.add_insecure_port(self.address)
+        else:
+            self._port = server.add_secure_port(self.address, self._credentials)
         await server.start()
         self._server = server
 
@@ -221,6 +240,15 @@ class FakeService:
         elif watched.end is not grpc.StatusCode.OK:
             await context.abort(watched.end, "broken by the test")
 
+    async def read(self, _: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        self.reads_metadata.append(dict(context.invocation_metadata() or ()))
+        code = self._reads.popleft() if self._reads else grpc.StatusCode.UNIMPLEMENTED
+        if code is None:
+            await self._released.wait()
+        elif code is not grpc.StatusCode.OK:
+            await context.abort(code, "failed by the test")
+        return b""
+
     def _note(self, frame: Frame) -> None:
         with self._changed:
             self.frames.append(frame)
@@ -250,6 +278,8 @@ class _Handlers(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         if details.method == PIPELINE:
             return grpc.stream_stream_rpc_method_handler(self._service.pipeline)
+        if details.method == READ:
+            return grpc.unary_unary_rpc_method_handler(self._service.read)
         if details.method == WATCH:
             return grpc.unary_stream_rpc_method_handler(self._service.watch)
         return None

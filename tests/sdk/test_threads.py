@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
 
 from gapless import Client, GaplessError
-from tests.sdk.fake_service import FakeService, Hold
+from gapless.v1 import events_pb2
+from gapless.v1.events_pb2 import WatchResponse
+from tests.sdk.fake_service import FakeService, Hold, Watched
 
 THREADS = 16
 COMMANDS_EACH = 50
@@ -60,6 +63,19 @@ def test_closing_from_another_thread_ends_every_wait() -> None:
             thread.join()
 
     assert len(errors) == 4
+
+
+def test_a_watch_that_is_dropped_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    caught_up = WatchResponse(cursor="c0", caught_up=events_pb2.CaughtUp())
+    with FakeService(watches=[Watched([caught_up])]) as service, Client(service.address) as client:
+        assert next(iter(client.events.watch(from_start=True))) is not None
+        gc.collect()
+
+        ours = [one for one in set(threading.enumerate()) - before if "watchdog" in one.name]
+        for thread in ours:
+            thread.join()
+        service.release()
 
 
 def test_a_client_leaves_no_thread_behind(fake: FakeService) -> None:

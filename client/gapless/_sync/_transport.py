@@ -80,6 +80,9 @@ class ResponseStream(Generic[ResponseT]):
         self._watchdog.end()
         self._call.cancel()
 
+    def __del__(self) -> None:
+        self._watchdog.end()
+
 
 def open_stream(
     channel: Channel, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata

@@ -42,10 +42,11 @@ class Watchdog:
             self._deadline = math.inf
 
     def end(self) -> None:
-        """Lets the thread go."""
-        with self._changed:
-            self._ended = True
+        """Lets the thread go. Never waits, as it may be called by the garbage collector."""
+        self._ended = True
+        if self._changed.acquire(blocking=False):
             self._changed.notify()
+            self._changed.release()
 
     def _watch(self) -> None:
         with self._changed:
