@@ -67,6 +67,9 @@ class Settings:
     )
     round_commands_max: int = _setting(10_000, "Commands committed with one fsync.", minimum=1)
     checkpoint_entries: int = _setting(50_000, "Entries after which the state is written down.")
+    line_commands_max: int = _setting(
+        10_000, "Commands waiting for something held, in one namespace.", minimum=0
+    )
     feed_bytes_max: int = _setting(
         16 * MIB, "Newest rounds kept in memory for watches, a namespace.", minimum=0
     )

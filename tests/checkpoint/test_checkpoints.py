@@ -19,7 +19,7 @@ from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Head, Journal
 from gapless_server.journal.sqlite import SqliteJournalStore
-from gapless_server.writer.clock import ManualClock
+from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import KERNEL, create, post, reason, receipt, run, sequence
@@ -49,7 +49,7 @@ class Disk:
                 NAME,
                 KERNEL,
                 journal,
-                ManualClock(),
+                LogClock(ManualClock()),
                 WriterLimits(checkpoint_entries=checkpoint_entries),
                 lambda *_: None,
                 None,

@@ -48,7 +48,7 @@ class Story:
     def moment(self) -> Moment:
         """The moment that the next entry gets: a second after the one before."""
         position = len(self.entries) + 1
-        return Moment(position, START_TIME_US + position * STEP_US)
+        return moment_at(position)
 
     def given(self, *commands: Message) -> Story:
         """Runs commands that must all succeed."""
@@ -111,7 +111,7 @@ class Story:
 
     def read(self, request: Message) -> Any:
         """Answers a query. Raises Refused."""
-        return KERNEL.query(self.state, request, self.limits, self.moment.time_us)
+        return KERNEL.query(self.state, request, self.limits, self.moment)
 
     def then_read_refused(self, request: Message, reason: str) -> Refused:
         """Asks a query that must be refused for this reason, and returns the refusal."""
@@ -137,7 +137,7 @@ class Story:
         """Recounts the story from its events alone, and returns what is wrong with it."""
         audit = KERNEL.new_audit()
         for entry in self.entries:
-            audit.observe(entry, caller="")
+            audit.observe(entry, "", moment_at(entry.position).uptime_us)
         return audit.breaches()
 
     def assert_sound(self) -> None:
@@ -150,8 +150,13 @@ class Story:
     def replay(self, state: State) -> None:
         """Tells the story again to a state."""
         for entry in self.entries:
-            moment = Moment(entry.position, START_TIME_US + entry.position * STEP_US)
-            KERNEL.replay(state, entry.events, moment)
+            KERNEL.replay(state, entry.events, moment_at(entry.position))
+
+
+def moment_at(position: int) -> Moment:
+    """Returns the moment of an entry: a second after the one before, by both times."""
+    uptime_us = position * STEP_US
+    return Moment(position, START_TIME_US + uptime_us, uptime_us)
 
 
 def command_of(message: Message) -> Command:
@@ -176,5 +181,5 @@ def forged(*events: Message) -> list[str]:
     """Returns the breaches that an audit finds in a log of these events, an entry each."""
     audit = KERNEL.new_audit()
     for position, event in enumerate(events, start=1):
-        audit.observe(Entry(position=position, events=[union_of(event)]), caller="")
+        audit.observe(Entry(position=position, events=[union_of(event)]), "", uptime_us=0)
     return audit.breaches()

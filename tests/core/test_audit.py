@@ -33,7 +33,7 @@ def breaches(*entries: Entry, callers: str = "") -> list[str]:
     """Audits entries; `callers` has a letter for the caller of each, or is empty."""
     audit = KERNEL.new_audit()
     for index, one in enumerate(entries):
-        audit.observe(one, callers[index : index + 1])
+        audit.observe(one, callers[index : index + 1], uptime_us=0)
     return audit.breaches()
 
 
@@ -103,7 +103,7 @@ def test_a_log_that_is_wrong_throughout_does_not_fill_the_memory() -> None:
     audit = KERNEL.new_audit()
     event = union_of(ChannelUpdated(channel_id="c"))
     for position in range(1, BREACHES_MAX + 100):
-        audit.observe(Entry(position=position, events=[event]), "")
+        audit.observe(Entry(position=position, events=[event]), "", uptime_us=0)
 
     assert len(audit.breaches()) == BREACHES_MAX
 

@@ -228,7 +228,6 @@ class TestReleaseOwner:
         assert (len(second.released), second.remaining_count) == (2, 0)
         assert pool_of(story).held_count == 0
 
-
     def test_long_names_are_released_within_the_size_of_an_entry(self) -> None:
         story = Story().given(create((0, 2**63 - 1)))
         long_name = "\N{GRINNING FACE}" * 123

@@ -19,7 +19,7 @@ from gapless_server.journal.sqlite import (
     SqliteJournal,
     SqliteJournalStore,
 )
-from gapless_server.writer.clock import ManualClock
+from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from tests.journal.rounds import append_all, chain_of, next_round, read_all
@@ -139,7 +139,7 @@ async def open_namespace(store: SqliteJournalStore) -> Namespace:
     journal = await store.open("one")
     try:
         return await Namespace.open(
-            "one", Kernel(KINDS), journal, ManualClock(), WriterLimits(), lambda *_: None
+            "one", Kernel(KINDS), journal, LogClock(ManualClock()), WriterLimits(), lambda *_: None
         )
     except BaseException:
         await journal.close()

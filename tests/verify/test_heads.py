@@ -22,7 +22,7 @@ def _state(kernel: Kernel, rounds: list[Round]) -> State:
     state = kernel.new_state()
     for record in rounds:
         for stored in StoredRound.FromString(record.data).entries:
-            kernel.replay(state, stored.entry.events, Moment(stored.entry.position, 0))
+            kernel.replay(state, stored.entry.events, Moment(stored.entry.position, 0, 0))
     return state
 
 

@@ -17,7 +17,7 @@ from gapless_server.core.kinds.channels import head_sequence
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import Head, Journal, JournalStore, OutcomeUnknown, Round
-from gapless_server.writer.clock import Clock, ManualClock
+from gapless_server.writer.clock import Clock, LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.queue import Frame
@@ -106,7 +106,12 @@ async def open_namespace(
     on_fatal: Callable[[str, BaseException], None] = lambda *_: None,
 ) -> Namespace:
     return await Namespace.open(
-        "test", kernel, journal, clock or ManualClock(), limits or WriterLimits(), on_fatal
+        "test",
+        kernel,
+        journal,
+        LogClock(clock or ManualClock()),
+        limits or WriterLimits(),
+        on_fatal,
     )
 
 

@@ -15,7 +15,7 @@ from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.sqlite import SqliteJournalStore
-from gapless_server.writer.clock import ManualClock
+from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import KERNEL, create, post, reason, run, sequence
@@ -52,7 +52,7 @@ async def namespace(small_disk: Path) -> AsyncIterator[Namespace]:
         "test",
         KERNEL,
         journal,
-        ManualClock(),
+        LogClock(ManualClock()),
         WriterLimits(),
         lambda *_: None,
         None,

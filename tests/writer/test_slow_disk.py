@@ -11,7 +11,7 @@ import pytest
 
 from gapless_server.checkpoint.sqlite import SqliteCheckpoint
 from gapless_server.journal.port import Corrupt, Journal, NoRoom, Round
-from gapless_server.writer.clock import ManualClock
+from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import (
@@ -49,7 +49,7 @@ async def test_g6_the_log_is_read_while_the_writer_waits_for_a_slow_checkpoint(
     checkpoint = HeldCheckpoint(tmp_path / "test.state", journal.incarnation)
     limits = WriterLimits(checkpoint_entries=1)
     namespace = await Namespace.open(
-        "test", KERNEL, journal, ManualClock(), limits, lambda *_: None, None, checkpoint
+        "test", KERNEL, journal, LogClock(ManualClock()), limits, lambda *_: None, None, checkpoint
     )
     await run(namespace, create())
     frames = [frame_of(post(f"p{n}")) for n in range(6)]
@@ -145,7 +145,14 @@ async def test_a_log_found_damaged_is_let_go_only_when_its_checkpoint_is_written
 
     opening = asyncio.create_task(
         Namespace.open(
-            "test", KERNEL, journal, ManualClock(), limits, lambda *_: None, None, checkpoint
+            "test",
+            KERNEL,
+            journal,
+            LogClock(ManualClock()),
+            limits,
+            lambda *_: None,
+            None,
+            checkpoint,
         )
     )
     await settle()

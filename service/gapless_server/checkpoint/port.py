@@ -34,6 +34,7 @@ class CheckpointHead:
 
     head: Head = EMPTY_HEAD
     time_us: int = 0
+    uptime_us: int = 0
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ _CACHE_KIB = 32 * 1024
 
 _CRC_BYTES = 4
 
-_META_KEYS = ("format", "incarnation", "position", "chain_hash", "time_us")
+_META_KEYS = ("format", "incarnation", "position", "chain_hash", "time_us", "uptime_us")
 
 
 def _sealed(data: bytes) -> bytes:
@@ -221,6 +221,7 @@ class SqliteCheckpoint:
             at.head.position,
             at.head.chain_hash,
             at.time_us,
+            at.uptime_us,
         )
         await self._writer.executemany(
             "INSERT OR REPLACE INTO meta VALUES (?, ?)",
@@ -261,7 +262,8 @@ class SqliteCheckpoint:
         }
         if (meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation):
             return False
-        self._at = CheckpointHead(Head(meta["position"], meta["chain_hash"]), meta["time_us"])
+        head = Head(meta["position"], meta["chain_hash"])
+        self._at = CheckpointHead(head, meta["time_us"], meta["uptime_us"])
         return True
 
     async def _fetch(self, query: str) -> list[Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from google.protobuf.message import Message
 
 from gapless.v1.events_pb2 import Entry
-from gapless_server.core.state import Moment
+from gapless_server.core.state import START, Moment
 from gapless_server.core.times import from_timestamp
 
 # Enough to see a pattern; a log that is wrong throughout must not fill the memory.
@@ -42,7 +42,7 @@ class Audit:
     """Runs auditors over a log, and recounts what all kinds share.
 
     1. Positions are 1, 2, 3 and so on (G1).
-    2. Commit times never decrease (G11).
+    2. Commit times and uptimes never decrease (G11).
     3. No caller's request id stands in two entries (G3).
     """
 
@@ -50,9 +50,9 @@ class Audit:
         self._shared = _LogAuditor()
         self._auditors = [make() for make in auditors]
 
-    def observe(self, entry: Entry, caller: str) -> None:
-        """Takes the next entry of the log, and whose command it was."""
-        moment = Moment(entry.position, from_timestamp(entry.commit_time))
+    def observe(self, entry: Entry, caller: str, uptime_us: int) -> None:
+        """Takes the next entry of the log, whose command it was, and the uptime it stands at."""
+        moment = Moment(entry.position, from_timestamp(entry.commit_time), uptime_us)
         self._shared.observe_entry(moment, caller, entry.request_id)
         for event in entry.events:
             name = event.WhichOneof("event")
@@ -76,7 +76,7 @@ class _LogAuditor(Auditor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last = Moment(0, 0)
+        self._last = START
         self._positions: dict[tuple[str, str], int] = {}
 
     def observe_entry(self, moment: Moment, caller: str, request_id: str) -> None:
@@ -87,6 +87,12 @@ class _LogAuditor(Auditor):
                 moment,
                 f"was committed at {moment.time_us} us, before position"
                 f" {self._last.position} at {self._last.time_us} us",
+            )
+        if moment.uptime_us < self._last.uptime_us:
+            self.breach(
+                moment,
+                f"was committed at an uptime of {moment.uptime_us} us, before position"
+                f" {self._last.position} at {self._last.uptime_us} us",
             )
         if request_id:
             first = self._positions.setdefault((caller, request_id), moment.position)

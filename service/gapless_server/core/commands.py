@@ -13,18 +13,25 @@ from google.protobuf.message import Message
 
 from gapless_server.core.fingerprint import differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
+from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 
 
 class Context:
-    """What the world contributes to one command: its moment, its caller, and randomness."""
+    """What the world contributes to one command: its moment, its caller, and randomness.
 
-    __slots__ = ("_ids_made", "caller", "id_prefix", "moment")
+    `may_wait` says whether its answer may come later than those of the commands after it.
+    """
 
-    def __init__(self, moment: Moment, caller: str, id_prefix: str) -> None:
+    __slots__ = ("_ids_made", "caller", "id_prefix", "may_wait", "moment")
+
+    def __init__(
+        self, moment: Moment, caller: str, id_prefix: str, *, may_wait: bool = False
+    ) -> None:
         self.moment = moment
         self.caller = caller
         self.id_prefix = id_prefix
+        self.may_wait = may_wait
         self._ids_made = 0
 
     def new_id(self) -> str:
@@ -43,7 +50,22 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     response: Message
 
 
-# decide(state, command, context): reads state, never changes it; raises Refused.
+class MustWait(Exception):
+    """A command that is to wait in line for something that is not free.
+
+    Raised instead of `refusal` where `Context.may_wait` is set. The command is tried again, before
+    any other, once it is first in line and an event has freed what it waits for; after `seconds`
+    it is refused after all.
+    """
+
+    def __init__(self, line: str, seconds: float, refusal: Refused) -> None:
+        super().__init__(line)
+        self.line = line
+        self.seconds = seconds
+        self.refusal = refusal
+
+
+# decide(state, command, context): reads state, never changes it; raises Refused or MustWait.
 Decide = Callable[[State, Any, Context], Decision]
 
 

@@ -15,34 +15,55 @@ from google.protobuf.message import Message
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.events_pb2 import Event
+from gapless_server.core.alarms import Thing
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
 from gapless_server.core.batches import BATCH_COMMANDS_MAX, EXECUTE_BATCH, TypedBatch
 from gapless_server.core.commands import CommandType, Decide, TypedCommand
 from gapless_server.core.commands import Context as Context
 from gapless_server.core.commands import Decision as Decision
+from gapless_server.core.commands import MustWait as MustWait
 from gapless_server.core.guards import GuardCheck, GuardTypes
 from gapless_server.core.guards import Unmet as Unmet
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
-from gapless_server.core.state import Moment, State, UndoLog
+from gapless_server.core.state import START, Moment, State, UndoLog
 from gapless_server.core.unions import union_fields
 from gapless_server.core.validation import Validator, below
+
+# How many things end in one entry; what ends at the same moment beyond that ends in the next.
+EXPIRED_MAX = 1000
 
 # evolve(state, event, moment): changes state; never refuses.
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
 Query = Callable[[State, Any, PageLimits], Message]
-# timed query(state, request, limits, time_us): its answer also depends on when it is asked.
-TimedQuery = Callable[[State, Any, PageLimits, int], Message]
+# timed query(state, request, limits, now): its answer also depends on the moment it is asked at.
+TimedQuery = Callable[[State, Any, PageLimits, Moment], Message]
+# frees(event): the line of commands that the event lets go on; see MustWait.
+Frees = Callable[[Any], str]
+
+
+class Expiry(NamedTuple):
+    """How things of a kind end by themselves, each known by a key.
+
+    Evolvers set `state.alarms` for whatever gets an end; an end may move to later by itself.
+    """
+
+    # keys(state): everything that has an end.
+    keys: Callable[[State], Iterable[str]]
+    # end_of(state, key): the uptime of its end, or None if there is no such thing (any more).
+    end_of: Callable[[State, str], int | None]
+    # expired(state, key): the event that ends it.
+    expired: Callable[[State, str], Message]
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of thing: what it registers with the kernel.
 
-    `commands`, `guards`, `events`, `queries` and `timed_queries` are keyed by the type of the
-    message.
+    `commands`, `guards`, `events`, `frees`, `queries` and `timed_queries` are keyed by the type of
+    the message.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 
@@ -51,17 +72,20 @@ class Kind:
     commands: Mapping[type[Message], Decide] = field(default_factory=dict)
     guards: Mapping[type[Message], GuardCheck] = field(default_factory=dict)
     events: Mapping[type[Message], Evolve] = field(default_factory=dict)
+    frees: Mapping[type[Message], Frees] = field(default_factory=dict)
+    expiry: Expiry | None = None
     queries: Mapping[type[Message], Query] = field(default_factory=dict)
     timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
 class EventType(NamedTuple):
-    """An event that some kind knows: its field and number in Event, and who evolves by it."""
+    """An event that some kind knows: its field and number in Event, and what follows from it."""
 
     field: str
     number: int
     evolvers: list[Evolve]
+    frees: tuple[Frees, ...] = ()
 
 
 class Kernel:
@@ -78,6 +102,7 @@ class Kernel:
         self.command_fields: dict[type[Message], str] = {}
         self._commands: dict[str, CommandType] = {}
         self._guards = GuardTypes(self.validator)
+        self._expiries: dict[str, Expiry] = {}
         self._command_union = union_fields(Command.DESCRIPTOR, "command")
         self.event_types: dict[type[Message], EventType] = {
             event_type: EventType(field.name, field.number, [])
@@ -98,6 +123,11 @@ class Kernel:
             if event_type not in self.event_types:
                 raise LookupError(f"kind {kind.name}: {event_type.__name__} is not in Event")
             self.event_types[event_type].evolvers.append(evolve)
+        for event_type, frees in kind.frees.items():
+            known = self.event_types[event_type]
+            self.event_types[event_type] = known._replace(frees=(*known.frees, frees))
+        if kind.expiry is not None:
+            self._expiries[kind.name] = kind.expiry
         self.queries.update(kind.timed_queries)
         self.queries.update({request: _timed(query) for request, query in kind.queries.items()})
 
@@ -174,17 +204,44 @@ class Kernel:
             typed.append(getattr(event, name))
         self.evolve(state, typed, moment)
 
+    def set_alarms(self, state: State) -> None:
+        """Sets the alarms of everything in the state that has an end, after it was loaded."""
+        for kind_name, expiry in self._expiries.items():
+            for key in expiry.keys(state):
+                end_us = expiry.end_of(state, key)
+                if end_us is not None:
+                    state.alarms.set(Thing(kind_name, key), end_us)
+
+    def expire(self, state: State, moment: Moment) -> list[Message]:
+        """Returns the events that end what is over at a moment, at most EXPIRED_MAX.
+
+        To be asked again until there is none, after the state has evolved by those before.
+        """
+        events: list[Message] = []
+        for thing in state.alarms.take_due(moment.uptime_us):
+            expiry = self._expiries[thing.kind]
+            end_us = expiry.end_of(state, thing.key)
+            if end_us is None:
+                continue
+            if end_us > moment.uptime_us:
+                state.alarms.set(thing, end_us)
+                continue
+            events.append(expiry.expired(state, thing.key))
+            if len(events) == EXPIRED_MAX:
+                break
+        return events
+
     def query(
-        self, state: State, request: Message, limits: PageLimits, time_us: int = 0
+        self, state: State, request: Message, limits: PageLimits, now: Moment = START
     ) -> Message:
         """Answers a read of any kind. Raises Refused.
 
-        `time_us` is the moment that the next command would get: what has a time to live is shown
-        as that command would find it.
+        `now` is the moment that the next command would get: what has a time to live is shown as
+        that command would find it. Other reads do without.
         """
         self.validator.check(request)
-        return self.queries[type(request)](state, request, limits, time_us)
+        return self.queries[type(request)](state, request, limits, now)
 
 
 def _timed(query: Query) -> TimedQuery:
-    return lambda state, request, limits, _time_us: query(state, request, limits)
+    return lambda state, request, limits, _now: query(state, request, limits)

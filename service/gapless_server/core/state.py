@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from gapless_server.core.alarms import Alarms
 from gapless_server.core.layers import RowStore
 from gapless_server.core.tables import (
     GapError,
@@ -21,6 +22,7 @@ from gapless_server.core.tables import (
 )
 
 __all__ = [
+    "START",
     "GapError",
     "Moment",
     "PartitionedTable",
@@ -33,11 +35,29 @@ __all__ = [
 Tables = TypeVar("Tables")
 
 
-class Moment(NamedTuple):
-    """Where and when an entry stands in the log."""
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """Where and when an entry stands in the log.
+
+    `time_us` is the commit time: it follows the clock of the machine, and may jump forth with it.
+    `uptime_us` is for how long the log has been served: it never jumps, so whatever has a time to
+    live is measured with it and nothing else (G11). Neither ever decreases from entry to entry.
+    """
 
     position: int
     time_us: int
+    uptime_us: int
+
+    def time_at(self, uptime_us: int) -> int:
+        """Returns the commit time at an uptime before or after, as the clocks go at this moment."""
+        return self.time_us + uptime_us - self.uptime_us
+
+    def uptime_at(self, time_us: int) -> int:
+        """Returns the uptime at a commit time before or after, as the clocks go at this moment."""
+        return self.uptime_us + time_us - self.time_us
+
+
+# Before the first entry of a log.
+START = Moment(0, 0, 0)
 
 
 class State:
@@ -49,6 +69,7 @@ class State:
 
     def __init__(self, table_classes: Iterable[Callable[[UndoLog], Any]]) -> None:
         self.undo = UndoLog()
+        self.alarms = Alarms()
         self._tables: dict[Any, Any] = {
             table_class: table_class(self.undo) for table_class in table_classes
         }

@@ -54,7 +54,8 @@ async def execute(namespaces: Namespaces, command: Command, scope: CallScope) ->
     require_size(namespaces.kernel, command, size_bytes)
     namespaces.require_creatable(scope.namespace)
     async with namespaces.use(scope.namespace) as namespace:
-        frame = Frame([command], scope.caller, size_bytes)
+        # If it has to wait for something, it keeps nobody waiting but its own caller.
+        frame = Frame([command], scope.caller, size_bytes, may_wait=True)
         namespace.submit(frame)
         # A caller that gives up cancels this future only; the writer runs the frame all the same.
         [outcome] = await frame.outcomes
@@ -79,7 +80,7 @@ def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answering:
             if scope.min_position:
                 await namespace.reached(scope.min_position)
             return await namespace.read(
-                lambda state: kernel.query(state, request, limits, namespace.now_us())
+                lambda state: kernel.query(state, request, limits, namespace.now())
             )
 
     return answer

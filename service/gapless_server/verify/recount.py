@@ -56,6 +56,7 @@ class Recount:
         self._replays = True
         self._head = EMPTY_HEAD
         self._head_time_us = 0
+        self._uptime_us = 0
         self._round_count = self._entry_count = self._event_count = 0
         self._breaches: list[str] = []
 
@@ -65,11 +66,13 @@ class Recount:
         self._head = Head(record.last_position, record.chain_hash)
         self._round_count += 1
         try:
-            entries = StoredRound.FromString(record.data).entries
+            stored_round = StoredRound.FromString(record.data)
         except DecodeError as error:
             self._breach(f"{_named(record)}: the bytes are not those of a round ({error})")
             self._replays = False
             return
+        entries = stored_round.entries
+        self._uptime_us = stored_round.uptime_us
         positions = [stored.entry.position for stored in entries]
         if positions != list(range(record.first_position, record.last_position + 1)):
             self._breach(f"{_named(record)}: the round holds other positions, {_listed(positions)}")
@@ -122,12 +125,12 @@ class Recount:
         self._entry_count += 1
         self._event_count += len(entry.events)
         self._head_time_us = from_timestamp(entry.commit_time)
-        self._audit.observe(entry, stored.caller)
+        self._audit.observe(entry, stored.caller, self._uptime_us)
         if entry.request_id and stored.answer.WhichOneof("result") is None:
             self._breach(f"position {entry.position}: a command without the answer that it got")
         if not self._replays:
             return
-        moment = Moment(entry.position, self._head_time_us)
+        moment = Moment(entry.position, self._head_time_us, self._uptime_us)
         self._heads.observe(entry)
         try:
             self._kernel.replay(self._state, entry.events, moment)

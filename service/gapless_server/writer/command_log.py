@@ -11,18 +11,16 @@ import structlog
 
 from gapless.v1.commands_pb2 import CommandResult
 from gapless_server.core.refusals import Refused
-from gapless_server.writer.queue import Frame
+from gapless_server.writer.deciding import Decided
 from gapless_server.writer.rounds import Outcome
 
 _log = structlog.get_logger()
 
 
-def log_commands(
-    namespace: str, frames: Sequence[Frame], outcomes: Sequence[Sequence[Outcome]]
-) -> None:
+def log_commands(namespace: str, decided: Sequence[Decided]) -> None:
     """Logs the commands of a round, once their outcomes are final."""
-    for frame, frame_outcomes in zip(frames, outcomes, strict=True):
-        for command, outcome in zip(frame.commands, frame_outcomes, strict=True):
+    for frame, outcomes in decided:
+        for command, outcome in zip(frame.commands, outcomes, strict=True):
             if isinstance(command, Refused):
                 name, request_id = None, None
             else:

@@ -21,6 +21,7 @@ from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.wire import bytes_tag, field, number_tag, varint
 
 _ROUND_ENTRY = bytes_tag(StoredRound.ENTRIES_FIELD_NUMBER)
+_ROUND_UPTIME = number_tag(StoredRound.UPTIME_US_FIELD_NUMBER)
 _STORED_ENTRY = bytes_tag(StoredEntry.ENTRY_FIELD_NUMBER)
 _STORED_CALLER = bytes_tag(StoredEntry.CALLER_FIELD_NUMBER)
 _STORED_FINGERPRINT = bytes_tag(StoredEntry.FINGERPRINT_FIELD_NUMBER)
@@ -93,6 +94,11 @@ class EntryWriter:
         return field(
             _receipt_tag(response.DESCRIPTOR), data + _RECEIPT_CHANGED if changed else data
         )
+
+
+def round_data(entries: Iterable[bytes], uptime_us: int) -> bytes:
+    """Returns a StoredRound of entries that were written as fields of it."""
+    return b"".join(entries) + _ROUND_UPTIME + varint(uptime_us)
 
 
 def receipt_of(stored: StoredEntry, *, replayed: bool) -> Receipt:

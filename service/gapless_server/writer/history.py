@@ -14,6 +14,7 @@ from gapless_server.core.times import from_timestamp
 from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round, link
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.checkpointer import Checkpointer
+from gapless_server.writer.clock import LogTime
 from gapless_server.writer.requests import RequestIndex, request_key
 
 # After so many entries a replay lets the event loop breathe, about every 10 ms.
@@ -30,7 +31,7 @@ class History:
         self.state = kernel.new_state()
         self.requests = RequestIndex()
         self.head = EMPTY_HEAD
-        self.head_time_us = 0
+        self.head_time = LogTime(0, 0)
         # Since the checkpointer was last told.
         self._entries_since = 0
 
@@ -49,11 +50,11 @@ class History:
             await self.settle()
             raise
 
-    def advance(self, record: Round, time_us: int) -> None:
+    def advance(self, record: Round, time: LogTime) -> None:
         """Takes note that a round, whose events the state has, is durable."""
         self._entries_since += record.last_position - self.head.position
         self.head = Head(record.last_position, record.chain_hash)
-        self.head_time_us = time_us
+        self.head_time = time
 
     async def checkpoint(self) -> None:
         """Writes a checkpoint if one is due; waits only for one that is far behind.
@@ -62,8 +63,7 @@ class History:
         """
         entries, self._entries_since = self._entries_since, 0
         if self._checkpointer is not None:
-            at = CheckpointHead(self.head, self.head_time_us)
-            await self._checkpointer.committed(entries, at)
+            await self._checkpointer.committed(entries, self._checkpoint_head())
 
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""
@@ -73,8 +73,10 @@ class History:
     async def close(self, *, keep: bool) -> None:
         """Closes the checkpoint, after a last write if `keep` is set."""
         if self._checkpointer is not None:
-            at = CheckpointHead(self.head, self.head_time_us)
-            await self._checkpointer.close(at if keep else None)
+            await self._checkpointer.close(self._checkpoint_head() if keep else None)
+
+    def _checkpoint_head(self) -> CheckpointHead:
+        return CheckpointHead(self.head, self.head_time.time_us, self.head_time.uptime_us)
 
     async def _load(
         self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
@@ -88,9 +90,11 @@ class History:
             await self._replay_round(record)
         if self.head != journal.head:
             raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
+        self._kernel.set_alarms(self.state)
 
     async def _take_over(self, journal: Journal, checkpoint: Checkpoint) -> None:
-        self.head, self.head_time_us = checkpoint.at.head, checkpoint.at.time_us
+        at = checkpoint.at
+        self.head, self.head_time = at.head, LogTime(at.time_us, at.uptime_us)
         if self.head.position > journal.head.position:
             raise Corrupt(
                 f"namespace {self._name}: the log ends at position {journal.head.position}, but"
@@ -118,17 +122,20 @@ class History:
                 f"namespace {self._name}: the round at position {record.first_position} does not"
                 f" continue the chain after position {self.head.position}"
             )
-        for index, stored in enumerate(StoredRound.FromString(record.data).entries, start=1):
-            self._replay_entry(stored)
+        stored_round = StoredRound.FromString(record.data)
+        time = self.head_time
+        for index, stored in enumerate(stored_round.entries, start=1):
+            time = self._replay_entry(stored, stored_round.uptime_us)
             if index % ENTRIES_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
-        self.advance(record, self.head_time_us)
+        self.advance(record, time)
         await self.checkpoint()
 
-    def _replay_entry(self, stored: StoredEntry) -> None:
+    def _replay_entry(self, stored: StoredEntry, uptime_us: int) -> LogTime:
         entry = stored.entry
-        self.head_time_us = from_timestamp(entry.commit_time)
-        moment = Moment(entry.position, self.head_time_us)
+        time = LogTime(from_timestamp(entry.commit_time), uptime_us)
+        moment = Moment(entry.position, time.time_us, time.uptime_us)
         self._kernel.replay(self.state, entry.events, moment)
         if entry.request_id:
             self.requests.put(request_key(stored.caller, entry.request_id), entry.position)
+        return time

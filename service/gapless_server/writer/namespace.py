@@ -17,27 +17,28 @@ from gapless.v1 import errors_pb2
 from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import State
+from gapless_server.core.state import Moment, State
 from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
-from gapless_server.writer.clock import Clock
+from gapless_server.writer.clock import LogClock
+from gapless_server.writer.deciding import Decided, RoundDecider
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.lines import Lines
 from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.requests import request_key
-from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
+from gapless_server.writer.rounds import RoundBuilder
 
 _log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
 
-# After so many commands the writer lets the event loop breathe, about every 5 ms.
-COMMANDS_BETWEEN_YIELDS = 500
+# How long a writer whose disk is full leaves what is due undone before it looks again.
+DISK_FULL_RETRY_US = 1_000_000
 
-
-# Told of the frames of a round and their outcomes, once these are final. Must not fail.
-OnRound = Callable[[str, Sequence[Frame], Sequence[Sequence[Outcome]]], None]
+# Told of the frames of a round, once their outcomes are final. Must not fail.
+OnRound = Callable[[str, Sequence[Decided]], None]
 
 
 class Namespace:
@@ -48,7 +49,7 @@ class Namespace:
         name: str,
         kernel: Kernel,
         journal: Journal,
-        clock: Clock,
+        clock: LogClock,
         limits: WriterLimits,
         on_fatal: Callable[[str, BaseException], None],
         on_round: OnRound | None = None,
@@ -64,12 +65,17 @@ class Namespace:
         self._checkpoint: Checkpoint | None = None
         self.feed = Feed(limits.feed_bytes_max)
         self._queue = FrameQueue(name, limits)
+        self._lines = Lines(name, limits)
+        # What is being decided or committed: whose outcomes are still to come.
         self._frames_in_round: list[Frame] = []
+        self._decided: list[Decided] = []
         self._wake: asyncio.Future[None] | None = None
         self._committing = False
         self._reads: list[tuple[Callable[[State], Any], asyncio.Future[Any]]] = []
         self._closing = False
         self._is_full = False
+        # Before this nothing is tried that no caller asked for.
+        self._retry_uptime_us = 0
         self._failure: Refused | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -79,7 +85,7 @@ class Namespace:
         name: str,
         kernel: Kernel,
         journal: Journal,
-        clock: Clock,
+        clock: LogClock,
         limits: WriterLimits,
         on_fatal: Callable[[str, BaseException], None],
         on_round: OnRound | None = None,
@@ -89,6 +95,7 @@ class Namespace:
         namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
         namespace._checkpoint = checkpoint
         await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
+        clock.resume(namespace._history.head_time)
         namespace._task = asyncio.create_task(namespace._run(), name=f"writer {name}")
         return namespace
 
@@ -105,7 +112,7 @@ class Namespace:
     @property
     def head_time_us(self) -> int:
         """When the newest durable entry was committed; 0 while there is none."""
-        return self._history.head_time_us
+        return self._history.head_time.time_us
 
     @property
     def exists(self) -> bool:
@@ -114,12 +121,12 @@ class Namespace:
 
     @property
     def idle(self) -> bool:
-        """True while nothing is queued or being committed."""
-        return not self._queue and not self._committing and not self._reads
+        """True while nothing is queued, waits in line or is being committed."""
+        return not (self._queue or self._lines or self._committing or self._reads)
 
-    def now_us(self) -> int:
-        """Returns the time as the next entry would have it: never before the newest entry."""
-        return max(self._clock.now_us(), self.head_time_us)
+    def now(self) -> Moment:
+        """Returns the moment that the next entry would get: never before the newest entry."""
+        return Moment(self.head.position + 1, *self._clock.now())
 
     def submit(self, frame: Frame) -> None:
         """Queues a frame. Raises Refused if the queue is full or the namespace stops.
@@ -130,10 +137,8 @@ class Namespace:
             raise self._failure
         if self._closing:
             raise self._shutting_down()
-        if self._is_full:
-            self._is_full = not self._journal.has_room()
-            if self._is_full:
-                raise self._disk_full()
+        if self._is_still_full():
+            raise self._disk_full()
         self._queue.put(frame)
         self._wake_writer()
 
@@ -145,7 +150,9 @@ class Namespace:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._committing:
+        if self._something_is_due() and not self._closing:
+            self._wake_writer()
+        elif not self._committing:
             try:
                 return answer(self._history.state)
             except Damaged as error:
@@ -191,6 +198,7 @@ class Namespace:
     async def drain(self) -> None:
         """Refuses what comes from now on, and commits and answers what is queued."""
         self._closing = True
+        self._lines.refuse_all(self._shutting_down())
         self._wake_writer()
         if self._task is not None:
             await self._task
@@ -221,22 +229,57 @@ class Namespace:
     async def _run(self) -> None:
         try:
             while True:
-                if not self._queue:
-                    if self._closing:
-                        return
-                    self._wake = asyncio.get_running_loop().create_future()
-                    await self._wake
-                    continue
-                await self._run_round(self._queue.take_round())
+                if self._queue or self._something_is_due():
+                    await self._run_round(self._queue.take_round())
+                elif self._closing:
+                    return
+                else:
+                    await self._sleep()
         except BaseException as error:
             self._fail(error)
             if isinstance(error, asyncio.CancelledError):
                 raise
 
+    async def _sleep(self) -> None:
+        """Returns once there is something to do."""
+        self._wake = asyncio.get_running_loop().create_future()
+        due_us = self._next_due_us()
+        if due_us is None:
+            await self._wake
+            return
+        alarm = self._clock.call_at_uptime(due_us, self._wake_writer)
+        try:
+            await self._wake
+        finally:
+            alarm.cancel()
+
+    def _next_due_us(self) -> int | None:
+        """Returns the uptime at which the writer has something to do by itself, or None."""
+        alarm_us, line_us = self._history.state.alarms.next_us(), self._lines.next_end_us()
+        if alarm_us is None or line_us is None:
+            due_us = line_us if alarm_us is None else alarm_us
+        else:
+            due_us = min(alarm_us, line_us)
+        return None if due_us is None else max(due_us, self._retry_uptime_us)
+
+    def _something_is_due(self) -> bool:
+        due_us = self._next_due_us()
+        if due_us is None or due_us > (now_us := self._clock.now().uptime_us):
+            return False
+        if self._is_still_full():
+            self._retry_uptime_us = now_us + DISK_FULL_RETRY_US
+            return False
+        return True
+
+    def _is_still_full(self) -> bool:
+        if self._is_full:
+            self._is_full = not self._journal.has_room()
+        return self._is_full
+
     async def _run_round(self, frames: list[Frame]) -> None:
         self._committing = True
         self._frames_in_round = frames
-        time_us = self.now_us()
+        time = self._clock.now()
         # Entries from disk that repeated request ids of this round need.
         loaded: dict[int, StoredEntry] = {}
         builder = RoundBuilder(
@@ -244,55 +287,33 @@ class Namespace:
             self._history.state,
             self._history.requests,
             self.head,
-            time_us,
-            f"{time_us:x}{secrets.token_hex(4)}-",
+            time,
+            f"{time.time_us:x}{secrets.token_hex(4)}-",
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
-        outcomes = await self._decide(builder, frames, loaded)
+        decider = RoundDecider(builder, self._lines, self._load_round, loaded)
+        decided = self._decided = decider.decided
+        await decider.decide(frames)
         record = builder.seal()
         if record is not None:
             try:
                 await self._journal.append(record)
             except NoRoom as error:
-                outcomes = await self._take_back(frames, error)
+                decided = await self._take_back(decided, error)
             else:
-                self._history.advance(record, time_us)
+                self._history.advance(record, time)
                 self.feed.publish(record)
                 await self._history.checkpoint()
         self._committing = False
-        for frame, frame_outcomes in zip(frames, outcomes, strict=True):
+        for frame, outcomes in decided:
             if not frame.outcomes.done():
-                frame.outcomes.set_result(frame_outcomes)
-        self._frames_in_round = []
+                frame.outcomes.set_result(outcomes)
+        self._frames_in_round, self._decided = [], []
         if self._on_round is not None:
-            self._on_round(self.name, frames, outcomes)
+            self._on_round(self.name, decided)
         self._run_reads()
 
-    async def _decide(
-        self, builder: RoundBuilder, frames: list[Frame], loaded: dict[int, StoredEntry]
-    ) -> list[list[Outcome]]:
-        """Decides every command of a round, in order, with a breath for the loop now and then."""
-        decided = 0
-        outcomes: list[list[Outcome]] = []
-        for frame in frames:
-            frame_outcomes: list[Outcome] = []
-            for command in frame.commands:
-                if isinstance(command, Refused):
-                    frame_outcomes.append(command)
-                    continue
-                try:
-                    outcome = builder.run(command, frame.caller)
-                except EntryNeeded as needed:
-                    loaded.update(await self._load_round(needed.position))
-                    outcome = builder.run(command, frame.caller)
-                frame_outcomes.append(outcome)
-                decided += 1
-                if decided % COMMANDS_BETWEEN_YIELDS == 0:
-                    await asyncio.sleep(0)
-            outcomes.append(frame_outcomes)
-        return outcomes
-
-    async def _take_back(self, frames: list[Frame], error: NoRoom) -> list[list[Outcome]]:
+    async def _take_back(self, decided: list[Decided], error: NoRoom) -> list[Decided]:
         """Forgets a round that found no room: the state is loaded as the log has it."""
         _log.error("disk_full", namespace=self.name, description=str(error))
         await self._history.settle()
@@ -301,7 +322,9 @@ class Namespace:
         await history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
         self._history = history
         self._is_full = True
-        return [[self._disk_full()] * len(frame.commands) for frame in frames]
+        full = self._disk_full()
+        self._lines.refuse_all(full)
+        return [Decided(frame, [full] * len(frame.commands)) for frame, _outcomes in decided]
 
     async def _load_round(self, position: int) -> dict[int, StoredEntry]:
         """Returns the entries, by position, of the durable round that holds `position`."""
@@ -330,7 +353,9 @@ class Namespace:
             retry_after_seconds=1.0,
             description=f"{type(error).__name__}: {error}",
         )
-        for frame in [*self._frames_in_round, *self._queue.take_all()]:
+        self._lines.refuse_all(self._failure)
+        decided = [frame for frame, _outcomes in self._decided]
+        for frame in [*self._frames_in_round, *decided, *self._queue.take_all()]:
             if not frame.outcomes.done():
                 frame.outcomes.set_exception(self._failure)
                 frame.outcomes.exception()  # taken note of: the caller may be gone

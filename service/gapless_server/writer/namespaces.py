@@ -14,7 +14,7 @@ from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, JournalError, JournalStore
-from gapless_server.writer.clock import Clock
+from gapless_server.writer.clock import Clock, LogClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace, OnRound
 
@@ -62,6 +62,8 @@ class Namespaces:
         self._on_fatal = on_fatal
         self._on_round = on_round
         self._slots: dict[str, _Slot] = {}
+        # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
+        self._log_clocks: dict[str, LogClock] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
 
@@ -142,7 +144,7 @@ class Namespaces:
                     name,
                     self.kernel,
                     journal,
-                    self._clock,
+                    self._log_clock(name),
                     self._writer_limits,
                     self._on_fatal,
                     self._on_round,
@@ -171,6 +173,12 @@ class Namespaces:
         except BaseException:
             self._slots.pop(name, None)
             raise
+
+    def _log_clock(self, name: str) -> LogClock:
+        clock = self._log_clocks.get(name)
+        if clock is None:
+            clock = self._log_clocks[name] = LogClock(self._clock)
+        return clock
 
     def _close_least_used(self) -> None:
         idle = [(slot.last_used, name) for name, slot in self._slots.items() if slot.users == 0]

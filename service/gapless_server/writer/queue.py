@@ -14,15 +14,24 @@ from gapless_server.writer.rounds import Outcome
 class Frame:
     """Commands that came together, and the future of their outcomes, in the same order.
 
-    A member that could not even be parsed is the refusal that says so.
+    A member that could not even be parsed is the refusal that says so. `may_wait` is for a frame
+    of one command, whose outcome keeps nothing else waiting.
     """
 
-    __slots__ = ("caller", "commands", "outcomes", "size_bytes")
+    __slots__ = ("caller", "commands", "may_wait", "outcomes", "size_bytes")
 
-    def __init__(self, commands: list[Command | Refused], caller: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        commands: list[Command | Refused],
+        caller: str,
+        size_bytes: int,
+        *,
+        may_wait: bool = False,
+    ) -> None:
         self.commands = commands
         self.caller = caller
         self.size_bytes = size_bytes
+        self.may_wait = may_wait
         self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
 
 

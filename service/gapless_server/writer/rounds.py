@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
+from google.protobuf.message import Message
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless_server.checkpoint.port import Damaged
 from gapless_server.core.batches import TypedBatch
-from gapless_server.core.commands import Context, Decision, TypedCommand
+from gapless_server.core.commands import Context, Decision, MustWait, TypedCommand
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 from gapless_server.journal.port import Head, Round, link
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
-from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer
+from gapless_server.writer.clock import LogTime
+from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer, round_data
 from gapless_server.writer.requests import RequestIndex, request_key
 
 _log = structlog.get_logger()
@@ -50,7 +52,7 @@ class RoundBuilder:
         state: State,
         requests: RequestIndex,
         head: Head,
-        time_us: int,
+        time: LogTime,
         id_seed: str,
         known_entry: Callable[[int], StoredEntry | None],
     ) -> None:
@@ -58,18 +60,25 @@ class RoundBuilder:
         self._state = state
         self._requests = requests
         self._head = head
-        self._time_us = time_us
-        self._writer = EntryWriter(to_timestamp(time_us))
+        self._time = time
+        self._writer = EntryWriter(to_timestamp(time.time_us))
         self._id_seed = id_seed
         self._known_entry = known_entry
         self._next_position = head.position + 1
         # Fields of StoredRound, one an entry.
         self._entries: list[bytes] = []
+        # Lines whose first command can be run again, since something was freed for it.
+        self.freed: list[str] = []
 
-    def run(self, command: Command, caller: str) -> Outcome:
+    @property
+    def uptime_us(self) -> int:
+        """The uptime at which everything in the round stands."""
+        return self._time.uptime_us
+
+    def run(self, command: Command, caller: str, *, may_wait: bool = False) -> Outcome | MustWait:
         """Decides one command. A refusal leaves no trace and uses up nothing (G1).
 
-        Raises EntryNeeded.
+        Returns MustWait, which leaves no trace either, only if `may_wait`. Raises EntryNeeded.
         """
         try:
             typed = self._kernel.typed(command)
@@ -78,42 +87,64 @@ class RoundBuilder:
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):
                 return self._replay(known, typed)
-            position = self._next_position
-            moment = Moment(position, self._time_us)
-            context = Context(moment, caller, f"{self._id_seed}{position:x}-")
+            moment = self._next_moment()
+            id_prefix = f"{self._id_seed}{moment.position:x}-"
+            context = Context(moment, caller, id_prefix, may_wait=may_wait)
             decision = self._decide(typed, context)
-        except Refused as refusal:
-            return refusal
+        except (Refused, MustWait) as reason:
+            return reason
         events, response = decision.events, decision.response
+        answer = Answer(typed.number, response.SerializeToString(deterministic=True))
+        self._commit(events, moment, request_id, caller, typed.fingerprint(), answer)
+        self._requests.put(key, moment.position)
+        receipt = self._writer.receipt(response, moment.position, changed=bool(events))
+        return Answer(answer.number, answer.response + receipt)
+
+    def expire(self) -> bool:
+        """Ends things that are over, in one entry without a request id; False if there are none."""
+        moment = self._next_moment()
+        events = self._kernel.expire(self._state, moment)
+        if events:
+            self._commit(events, moment)
+        return bool(events)
+
+    def _next_moment(self) -> Moment:
+        return Moment(self._next_position, self._time.time_us, self._time.uptime_us)
+
+    def _commit(
+        self,
+        events: Sequence[Message],
+        moment: Moment,
+        request_id: str = "",
+        caller: str = "",
+        fingerprint: bytes = b"",
+        answer: Answer | None = None,
+    ) -> None:
+        """Applies events to the state and adds their entry to the round."""
         self._kernel.evolve(self._state, events, moment)
         event_types = self._kernel.event_types
-        answer = Answer(typed.number, response.SerializeToString(deterministic=True))
+        typed_events = [(event_types[type(event)], event) for event in events]
         entry = self._writer.entry(
-            position,
-            request_id,
-            caller,
-            typed.fingerprint(),
-            [(event_types[type(event)], event) for event in events],
-            answer,
+            moment.position, request_id, caller, fingerprint, typed_events, answer
         )
         self._entries.append(entry)
-        self._requests.put(key, position)
-        self._next_position = position + 1
-        receipt = self._writer.receipt(response, position, changed=bool(events))
-        return Answer(answer.number, answer.response + receipt)
+        self._next_position += 1
+        for event_type, event in typed_events:
+            for frees in event_type.frees:
+                self.freed.append(frees(event))
 
     def seal(self) -> Round | None:
         """Returns the round as the journal takes it; None if nothing was committed in it."""
         if not self._entries:
             return None
         first, last = self._head.position + 1, self._next_position - 1
-        data = b"".join(self._entries)
+        data = round_data(self._entries, self._time.uptime_us)
         return Round(first, last, data, link(self._head.chain_hash, first, last, data))
 
     def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
         try:
             return typed.decide(self._state, context)
-        except (Refused, Damaged):
+        except (Refused, MustWait, Damaged):
             raise
         except Exception as error:
             # Deciding changes nothing, so a fault in it is this command's alone (G5).

@@ -6,6 +6,7 @@ from gapless_server.core.kinds import (
     config,
     ledgers,
     lists,
+    locks,
     memberships,
     messages,
     notification_settings,
@@ -30,4 +31,5 @@ KINDS: tuple[Kind, ...] = (
     ledgers.KIND,
     config.KIND,
     lists.KIND,
+    locks.KIND,
 )

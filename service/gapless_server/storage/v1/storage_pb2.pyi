@@ -60,6 +60,11 @@ class StoredRound(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENTRIES_FIELD_NUMBER: builtins.int
+    UPTIME_US_FIELD_NUMBER: builtins.int
+    uptime_us: builtins.int
+    """For how long the log had been served when they were, in microseconds: what has
+    a time to live is measured with it; see writer/clock.py.
+    """
     @property
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StoredEntry]:
         """The entries, in the order of their positions, without a hole."""
@@ -68,7 +73,8 @@ class StoredRound(google.protobuf.message.Message):
         self,
         *,
         entries: collections.abc.Iterable[global___StoredEntry] | None = ...,
+        uptime_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "uptime_us", b"uptime_us"]) -> None: ...
 
 global___StoredRound = StoredRound

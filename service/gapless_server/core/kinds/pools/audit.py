@@ -17,9 +17,9 @@ from gapless_server.core.times import from_timestamp
 class _Reservation:
     """What the auditor knows of a reservation."""
 
-    def __init__(self, event: pb.NumbersReserved) -> None:
+    def __init__(self, event: pb.NumbersReserved, moment: Moment) -> None:
         self.numbers = list(event.numbers)
-        self.expire_time_us = from_timestamp(event.expire_time)
+        self.end_uptime_us = _end_us(event, moment) if event.HasField("expire_time") else 0
 
 
 class _Pool:
@@ -54,12 +54,16 @@ def _inside(ranges: Sequence[tuple[int, int]], number: int) -> bool:
     return index > 0 and number <= ranges[index - 1][1]
 
 
+def _end_us(event: pb.NumbersReserved | pb.ReservationRenewed, moment: Moment) -> int:
+    return moment.uptime_at(from_timestamp(event.expire_time))
+
+
 class PoolAuditor(Auditor):
     """Recounts who holds which number of which pool.
 
     1. A number is held by one reservation at a time.
     2. A number that is given lies in the range in force at its position.
-    3. A reservation ends as a whole, once, and expires no earlier than it said.
+    3. A reservation ends as a whole, once, and expires no earlier than it said, in uptime (G11).
     4. A gap-free pool gives its numbers in order, none twice and none left out.
     """
 
@@ -79,7 +83,7 @@ class PoolAuditor(Auditor):
             case pb.ReservationConfirmed() if pool := self._known(event.pool_id, moment):
                 self._kept(pool, event, 0, moment)
             case pb.ReservationRenewed() if pool := self._known(event.pool_id, moment):
-                self._kept(pool, event, from_timestamp(event.expire_time), moment)
+                self._kept(pool, event, _end_us(event, moment), moment)
             case pb.ReservationsReleased() if pool := self._known(event.pool_id, moment):
                 for ended in event.reservations:
                     self._ended(event.pool_id, pool, ended, moment)
@@ -113,13 +117,13 @@ class PoolAuditor(Auditor):
                     self.breach(moment, f"{name} is given {number}, the next was {expected}")
                 pool.last_number = max(pool.last_number, number)
             pool.holders[number] = holder
-        pool.reservations[holder] = _Reservation(event)
+        pool.reservations[holder] = _Reservation(event, moment)
 
     def _kept(
         self,
         pool: _Pool,
         event: pb.ReservationConfirmed | pb.ReservationRenewed,
-        expire_time_us: int,
+        end_uptime_us: int,
         moment: Moment,
     ) -> None:
         reservation = pool.reservations.get((event.owner_id, event.key))
@@ -127,9 +131,9 @@ class PoolAuditor(Auditor):
         if reservation is None:
             self.breach(moment, f"{name} is kept and is not there")
             return
-        if 0 < reservation.expire_time_us <= moment.time_us:
+        if 0 < reservation.end_uptime_us <= moment.uptime_us:
             self.breach(moment, f"{name} is kept after it had expired")
-        reservation.expire_time_us = expire_time_us
+        reservation.end_uptime_us = end_uptime_us
 
     def _ended(
         self, pool_id: str, pool: _Pool, ended: pb.ReleasedReservation, moment: Moment
@@ -142,7 +146,7 @@ class PoolAuditor(Auditor):
             return
         if reservation.numbers != list(ended.numbers):
             self.breach(moment, f"{name} ends with other numbers than it was given")
-        expired = 0 < reservation.expire_time_us <= moment.time_us
+        expired = 0 < reservation.end_uptime_us <= moment.uptime_us
         if ended.cause == pb.RELEASE_CAUSE_EXPIRED and not expired:
             self.breach(moment, f"{name} ends as expired before its time was over")
         for number in reservation.numbers:

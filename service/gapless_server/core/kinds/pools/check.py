@@ -20,7 +20,7 @@ from gapless_server.core.kinds.pools.tables import (
     require_pool,
 )
 from gapless_server.core.paging import PageLimits
-from gapless_server.core.state import State
+from gapless_server.core.state import Moment, State
 
 # What one answer names at most; the counts are exact whatever these are.
 PROBLEMS_MAX = 100
@@ -28,7 +28,7 @@ OUTSIDE_NUMBERS_MAX = 1000
 
 
 def check_pool(
-    state: State, request: pools_pb2.CheckPoolRequest, _limits: PageLimits, time_us: int
+    state: State, request: pools_pb2.CheckPoolRequest, _limits: PageLimits, now: Moment
 ) -> pools_pb2.CheckPoolResponse:
     """Answers CheckPool."""
     pool_id = request.pool_id
@@ -41,7 +41,7 @@ def check_pool(
         problems=problems,
         pool=pool_resource(pool_id, pool, pool_counts(state, pool_id)),
         outside_numbers=islice(_numbers(outside), OUTSIDE_NUMBERS_MAX),
-        expired_count=sum(1 for _ in due_reservations(tables, pool_id, time_us)),
+        expired_count=sum(1 for _ in due_reservations(tables, pool_id, now.uptime_us)),
     )
 
 
@@ -136,11 +136,11 @@ def _free_problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
 
 def _expiry_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
     """Everything that expires is found by its time."""
-    found = {(owner_id, key): time for (time, owner_id, key), _ in tables.expiries.scan(pool_id)}
+    found = {(owner_id, key): end for (end, owner_id, key), _ in tables.expiries.scan(pool_id)}
     expected = {
-        holder: row.expire_time_us
+        holder: row.end_uptime_us
         for holder, row in tables.reservations.scan(pool_id)
-        if row.expire_time_us
+        if row.end_uptime_us
     }
     for (owner_id, key), _ in sorted(found.items() ^ expected.items()):
         yield f"the expiry of owner {owner_id}, key {key} is not kept as it is"

@@ -85,11 +85,11 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
         base=event.base if event.HasField("base") else -1,
         position=moment.position,
         create_time_us=moment.time_us,
-        expire_time_us=from_timestamp(event.expire_time) if event.HasField("expire_time") else 0,
+        end_uptime_us=_end_us(event, moment) if event.HasField("expire_time") else 0,
     )
     tables.reservations.put(pool_id, holder, row)
-    if row.expire_time_us:
-        tables.expiries.put(pool_id, (row.expire_time_us, *holder), True)
+    if row.end_uptime_us:
+        tables.expiries.put(pool_id, (row.end_uptime_us, *holder), True)
     counts = pool_counts(state, pool_id)
     first_free = counts.first_free
     for run in runs:
@@ -111,19 +111,24 @@ def reservation_confirmed(state: State, event: pb.ReservationConfirmed, _moment:
     _set_expiry(pool_tables(state), event.pool_id, (event.owner_id, event.key), 0)
 
 
-def reservation_renewed(state: State, event: pb.ReservationRenewed, _moment: Moment) -> None:
+def reservation_renewed(state: State, event: pb.ReservationRenewed, moment: Moment) -> None:
     """The time to live ends later."""
-    expire_time_us = from_timestamp(event.expire_time)
-    _set_expiry(pool_tables(state), event.pool_id, (event.owner_id, event.key), expire_time_us)
+    holder = (event.owner_id, event.key)
+    _set_expiry(pool_tables(state), event.pool_id, holder, _end_us(event, moment))
 
 
-def _set_expiry(tables: PoolTables, pool_id: str, holder: Holder, expire_time_us: int) -> None:
+def _end_us(event: pb.NumbersReserved | pb.ReservationRenewed, moment: Moment) -> int:
+    """Returns the end of a time to live in uptime, which no clock that jumps can bring near."""
+    return moment.uptime_at(from_timestamp(event.expire_time))
+
+
+def _set_expiry(tables: PoolTables, pool_id: str, holder: Holder, end_uptime_us: int) -> None:
     row = require_row(tables, pool_id, holder)
-    if row.expire_time_us:
-        tables.expiries.delete(pool_id, (row.expire_time_us, *holder))
-    if expire_time_us:
-        tables.expiries.put(pool_id, (expire_time_us, *holder), True)
-    row = msgspec.structs.replace(row, expire_time_us=expire_time_us)
+    if row.end_uptime_us:
+        tables.expiries.delete(pool_id, (row.end_uptime_us, *holder))
+    if end_uptime_us:
+        tables.expiries.put(pool_id, (end_uptime_us, *holder), True)
+    row = msgspec.structs.replace(row, end_uptime_us=end_uptime_us)
     tables.reservations.put(pool_id, holder, row)
 
 
@@ -149,8 +154,8 @@ def reservations_released(state: State, event: pb.ReservationsReleased, moment: 
 
 def _forget(tables: PoolTables, pool_id: str, holder: Holder, row: ReservationRow) -> None:
     tables.reservations.delete(pool_id, holder)
-    if row.expire_time_us:
-        tables.expiries.delete(pool_id, (row.expire_time_us, *holder))
+    if row.end_uptime_us:
+        tables.expiries.delete(pool_id, (row.end_uptime_us, *holder))
     for run in row.runs:
         tables.held.delete(pool_id, run.last)
 

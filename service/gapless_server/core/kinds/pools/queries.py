@@ -26,7 +26,7 @@ from gapless_server.core.kinds.pools.tables import (
     reservations_of,
 )
 from gapless_server.core.paging import PageLimits, fill_page, read_token
-from gapless_server.core.state import State
+from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 
 
@@ -54,18 +54,18 @@ def list_pools(
 
 
 def get_reservation(
-    state: State, request: pb.GetReservationRequest, _limits: PageLimits, time_us: int
+    state: State, request: pb.GetReservationRequest, _limits: PageLimits, now: Moment
 ) -> pb.GetReservationResponse:
     """Answers GetReservation."""
     pool = require_pool(state, request.pool_id)
     holder = (request.owner_id, request.key)
     row = require_reservation(state, request.pool_id, holder)
-    reservation = reservation_resource(request.pool_id, pool, holder, row, time_us)
+    reservation = reservation_resource(request.pool_id, pool, holder, row, now)
     return pb.GetReservationResponse(reservation=reservation)
 
 
 def get_number(
-    state: State, request: pb.GetNumberRequest, _limits: PageLimits, time_us: int
+    state: State, request: pb.GetNumberRequest, _limits: PageLimits, now: Moment
 ) -> pb.GetNumberResponse:
     """Answers GetNumber."""
     pool_id = request.pool_id
@@ -75,12 +75,12 @@ def get_number(
     if holder is None:
         return pb.GetNumberResponse(status=status)
     row = require_row(pool_tables(state), pool_id, holder)
-    reservation = reservation_resource(pool_id, pool, holder, row, time_us)
+    reservation = reservation_resource(pool_id, pool, holder, row, now)
     return pb.GetNumberResponse(status=status, reservation=reservation)
 
 
 def list_reservations(
-    state: State, request: pb.ListReservationsRequest, limits: PageLimits, time_us: int
+    state: State, request: pb.ListReservationsRequest, limits: PageLimits, now: Moment
 ) -> pb.ListReservationsResponse:
     """Answers ListReservations."""
     pool_id = request.pool_id
@@ -93,7 +93,7 @@ def list_reservations(
         rows = tables.reservations.scan(pool_id, after=after)
 
     def build(holder: Holder, row: ReservationRow) -> pb.Reservation:
-        return reservation_resource(pool_id, pool, holder, row, time_us)
+        return reservation_resource(pool_id, pool, holder, row, now)
 
     reservations, token = fill_page(request, limits, rows, build)
     return pb.ListReservationsResponse(reservations=reservations, next_page_token=token)
@@ -121,11 +121,11 @@ def _void_number(number: int, row: VoidRow) -> pb.VoidNumber:
 
 
 def preview_clean_up(
-    state: State, request: pools_pb2.PreviewCleanUpRequest, limits: PageLimits, time_us: int
+    state: State, request: pools_pb2.PreviewCleanUpRequest, limits: PageLimits, now: Moment
 ) -> pools_pb2.PreviewCleanUpResponse:
     """Answers PreviewCleanUp."""
     require_pool(state, request.pool_id)
-    rows = _dead_after(state, request, read_token(request, tuple[str, str]), time_us)
+    rows = _dead_after(state, request, read_token(request, tuple[str, str]), now.uptime_us)
     reservations, token = fill_page(request, limits, rows, lambda _, ending: ending.message())
     return pools_pb2.PreviewCleanUpResponse(reservations=reservations, next_page_token=token)
 
@@ -134,12 +134,12 @@ def _dead_after(
     state: State,
     request: pools_pb2.PreviewCleanUpRequest,
     after: Holder | None,
-    time_us: int,
+    uptime_us: int,
 ) -> Iterator[tuple[Holder, Ending]]:
     """Yields what a clean-up would end, in the order of owner and key, after one of them."""
     gone = frozenset(request.gone_owner_ids)
     for holder, row in pool_tables(state).reservations.scan(request.pool_id, after=after):
-        if row.expired(time_us):
+        if row.expired(uptime_us):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
         elif holder[0] in gone and goes_with_owner(request, row):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)

@@ -72,13 +72,13 @@ def bounded(endings: Iterable[Ending]) -> list[Ending]:
     return result
 
 
-def due_endings(state: State, pool_id: str, now_us: int) -> list[Ending]:
+def due_endings(state: State, pool_id: str, uptime_us: int) -> list[Ending]:
     """Returns what an automatic sweep ends: what expired first, first; within the bound."""
-    return bounded(_expired(state, pool_id, now_us))
+    return bounded(_expired(state, pool_id, uptime_us))
 
 
-def _expired(state: State, pool_id: str, now_us: int) -> Iterator[Ending]:
-    for holder, row in due_reservations(pool_tables(state), pool_id, now_us):
+def _expired(state: State, pool_id: str, uptime_us: int) -> Iterator[Ending]:
+    for holder, row in due_reservations(pool_tables(state), pool_id, uptime_us):
         yield Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
 
 
@@ -121,7 +121,7 @@ def release_owner(state: State, command: pb.ReleaseOwnerRequest, _context: Conte
 def clean_up(state: State, command: pools_pb2.CleanUpPoolRequest, context: Context) -> Decision:
     """Decides CleanUpPool."""
     require_pool(state, command.pool_id)
-    dead = list(_dead(state, command, context.moment.time_us))
+    dead = list(_dead(state, command, context.moment.uptime_us))
     if not dead:
         return Decision([], pools_pb2.CleanUpPoolResponse())
     endings = bounded(dead)
@@ -132,12 +132,12 @@ def clean_up(state: State, command: pools_pb2.CleanUpPoolRequest, context: Conte
     return Decision([event], response)
 
 
-def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, now_us: int) -> Iterator[Ending]:
+def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -> Iterator[Ending]:
     """Yields what a clean-up ends: what has expired, then what owners who are gone hold."""
-    yield from _expired(state, command.pool_id, now_us)
+    yield from _expired(state, command.pool_id, uptime_us)
     for owner_id in dict.fromkeys(command.gone_owner_ids):
         for holder, row in reservations_of(pool_tables(state), command.pool_id, owner_id):
-            if not row.expired(now_us) and goes_with_owner(command, row):
+            if not row.expired(uptime_us) and goes_with_owner(command, row):
                 yield Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)
 
 

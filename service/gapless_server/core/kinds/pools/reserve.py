@@ -62,21 +62,22 @@ def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Contex
 
 
 def _reserve(state: State, command: Command, context: Context, pool: PoolRow, ask: Ask) -> Outcome:
-    now_us = context.moment.time_us
+    now = context.moment
     pool_id, holder = command.pool_id, (command.owner_id, command.key)
     row = pool_tables(state).reservations.get(pool_id, holder)
-    if row is not None and not row.expired(now_us):
+    if row is not None and not row.expired(now.uptime_us):
         if not ask.matches(row):
             raise _differs(command, row, ask)
-        return Outcome(Choice(row.runs, row.base), row.expire_time_us, already_held=True)
+        held_until_us = now.time_at(row.end_uptime_us) if row.end_uptime_us else 0
+        return Outcome(Choice(row.runs, row.base), held_until_us, already_held=True)
     own = [] if row is None else [Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)]
     if row is not None and _fits_again(pool, ask, row):
         endings, choice = own, Choice(row.runs, row.base)
     else:
-        endings, choice = _choose_swept(state, pool_id, pool, ask, own, now_us)
+        endings, choice = _choose_swept(state, pool_id, pool, ask, own, now.uptime_us)
     # The field's rule leaves no time to live of 0.
     ttl_seconds = command.ttl_seconds
-    expire_time_us = now_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
+    expire_time_us = now.time_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
     reserved = pb.NumbersReserved(
         pool_id=pool_id,
         owner_id=holder[0],
@@ -101,7 +102,7 @@ def _fits_again(pool: PoolRow, ask: Ask, row: ReservationRow) -> bool:
 
 
 def _choose_swept(
-    state: State, pool_id: str, pool: PoolRow, ask: Ask, own: list[Ending], now_us: int
+    state: State, pool_id: str, pool: PoolRow, ask: Ask, own: list[Ending], uptime_us: int
 ) -> tuple[list[Ending], Choice]:
     """Returns what to sweep, which is `own` if that is enough, and the numbers to give then.
 
@@ -111,7 +112,7 @@ def _choose_swept(
         return own, choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
     except Refused:
         own_holders = {ending.holder for ending in own}
-        due = due_endings(state, pool_id, now_us)
+        due = due_endings(state, pool_id, uptime_us)
         others = [ending for ending in due if ending.holder not in own_holders]
         # The numbers of a gap-free pool become void, so that a sweep gives it none.
         if pool.gap_free or not others:

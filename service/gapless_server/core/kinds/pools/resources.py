@@ -14,7 +14,7 @@ from gapless_server.core.kinds.pools.tables import (
     pool_tables,
 )
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import State
+from gapless_server.core.state import Moment, State
 from gapless_server.core.times import set_timestamp, to_timestamp
 
 
@@ -44,9 +44,9 @@ def pool_resource(pool_id: str, pool: PoolRow, counts: PoolCounts) -> pools_pb2.
 
 
 def reservation_resource(
-    pool_id: str, pool: PoolRow, holder: Holder, row: ReservationRow, now_us: int
+    pool_id: str, pool: PoolRow, holder: Holder, row: ReservationRow, now: Moment
 ) -> pb.Reservation:
-    """Returns a reservation as clients see it at a time."""
+    """Returns a reservation as clients see it at a moment."""
     # Only what is set is touched: lists of a thousand of these are read again and again.
     reservation = pb.Reservation(
         pool_id=pool_id,
@@ -59,9 +59,9 @@ def reservation_resource(
     set_timestamp(reservation.create_time, row.create_time_us)
     if row.base >= 0:
         reservation.base = row.base
-    if row.expire_time_us:
-        set_timestamp(reservation.expire_time, row.expire_time_us)
-        reservation.expired = row.expired(now_us)
+    if row.end_uptime_us:
+        set_timestamp(reservation.expire_time, now.time_at(row.end_uptime_us))
+        reservation.expired = row.expired(now.uptime_us)
     outside_runs = outside(row.runs, pool.allowed)
     if outside_runs:
         reservation.outside_numbers.extend(numbers_in(outside_runs))

@@ -62,11 +62,11 @@ class ReservationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     base: int  # -1 where the shape has none
     position: int
     create_time_us: int
-    expire_time_us: int  # 0: never
+    end_uptime_us: int  # when its time to live is over, in uptime; 0: never
 
-    def expired(self, time_us: int) -> bool:
+    def expired(self, uptime_us: int) -> bool:
         """Says whether the time to live is over."""
-        return 0 < self.expire_time_us <= time_us
+        return 0 < self.end_uptime_us <= uptime_us
 
 
 class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -97,7 +97,7 @@ class PoolTables:
     3. `free_lengths` has (length, first) of each run of `free`; the first run of all stands in
        `counts` as well.
     4. `free_preferred` has the free ones of a pool's preferred numbers, by their rank.
-    5. `expiries` has (expire time, owner, key) of each reservation with a time to live.
+    5. `expiries` has (end in uptime, owner, key) of each reservation with a time to live.
     """
 
     def __init__(self, undo: UndoLog) -> None:
@@ -209,11 +209,11 @@ def describe_number(state: State, pool_id: str, pool: PoolRow, number: int) -> s
 
 
 def due_reservations(
-    tables: PoolTables, pool_id: str, time_us: int
+    tables: PoolTables, pool_id: str, uptime_us: int
 ) -> Iterator[tuple[Holder, ReservationRow]]:
     """Yields the reservations whose time is over, those that expired first, first."""
-    for (expire_time_us, owner_id, key), _ in tables.expiries.scan(pool_id):
-        if expire_time_us > time_us:
+    for (end_uptime_us, owner_id, key), _ in tables.expiries.scan(pool_id):
+        if end_uptime_us > uptime_us:
             return
         yield (owner_id, key), require_row(tables, pool_id, (owner_id, key))
 

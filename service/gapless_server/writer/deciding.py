@@ -1,0 +1,126 @@
+"""Decides a round: what ends by itself, who has waited enough, and the frames that came.
+
+Whatever is over by the time of the round ends before anything else is decided: no command ever
+finds a lock whose time is over. When something becomes free, the first in line for it is served
+right then, before the next command: nobody comes between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gapless.v1.commands_pb2 import Command
+from gapless_server.core.commands import MustWait
+from gapless_server.core.refusals import Refused
+from gapless_server.core.times import MICROSECONDS
+from gapless_server.storage.v1.storage_pb2 import StoredEntry
+from gapless_server.writer.lines import Lines, Waiter
+from gapless_server.writer.queue import Frame
+from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
+
+# After so many commands the writer lets the event loop breathe, about every 5 ms.
+COMMANDS_BETWEEN_YIELDS = 500
+
+
+class Decided(NamedTuple):
+    """A frame and what became of its commands."""
+
+    frame: Frame
+    outcomes: list[Outcome]
+
+
+# Returns the entries, by position, of the durable round that holds a position.
+LoadRound = Callable[[int], Awaitable[dict[int, StoredEntry]]]
+
+
+class RoundDecider:
+    """Decides one round, with a breath for the event loop now and then."""
+
+    def __init__(
+        self,
+        builder: RoundBuilder,
+        lines: Lines,
+        load_round: LoadRound,
+        loaded: dict[int, StoredEntry],
+    ) -> None:
+        """`loaded` is where the builder finds the entries that were loaded for it."""
+        self._builder = builder
+        self._lines = lines
+        self._load_round = load_round
+        self._loaded = loaded
+        self._commands = 0
+        # Whose outcomes are to be released once the round is durable.
+        self.decided: list[Decided] = []
+
+    async def decide(self, frames: list[Frame]) -> None:
+        """Decides everything that is due, and the frames, in order."""
+        await self._end_what_is_over()
+        await self._refuse_who_waited_enough()
+        for frame in frames:
+            await self._decide_frame(frame)
+
+    async def _end_what_is_over(self) -> None:
+        while self._builder.expire():
+            await self._serve_lines()
+            await asyncio.sleep(0)
+
+    async def _refuse_who_waited_enough(self) -> None:
+        for waiter in self._lines.take_overdue(self._builder.uptime_us):
+            outcome = await self._run(waiter.frame.commands[0], waiter.frame)
+            if isinstance(outcome, MustWait):
+                outcome = outcome.refusal
+            self.decided.append(Decided(waiter.frame, [outcome]))
+
+    async def _decide_frame(self, frame: Frame) -> None:
+        outcomes: list[Outcome] = []
+        for command in frame.commands:
+            outcome = await self._run(command, frame)
+            if isinstance(outcome, MustWait):
+                if (refusal := self._put_in_line(frame, outcome)) is None:
+                    return
+                outcome = refusal
+            outcomes.append(outcome)
+            if self._builder.freed:
+                await self._serve_lines()
+        self.decided.append(Decided(frame, outcomes))
+
+    async def _run(self, command: Command | Refused, frame: Frame) -> Outcome | MustWait:
+        if isinstance(command, Refused):
+            return command
+        self._commands += 1
+        if self._commands % COMMANDS_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+        try:
+            return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+        except EntryNeeded as needed:
+            self._loaded.update(await self._load_round(needed.position))
+            return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+
+    def _put_in_line(self, frame: Frame, wait: MustWait) -> Refused | None:
+        """Lets a frame wait. Returns the refusal if too many wait already."""
+        end_uptime_us = self._builder.uptime_us + round(wait.seconds * MICROSECONDS)
+        try:
+            self._lines.join(Waiter(frame, wait.line, end_uptime_us))
+        except Refused as refusal:
+            return refusal
+        return None
+
+    async def _serve_lines(self) -> None:
+        """Runs the commands that waited for what has become free."""
+        while self._builder.freed:
+            await self._serve(self._builder.freed.pop(0))
+
+    async def _serve(self, line: str) -> None:
+        """Runs the commands of a line until one has to go on waiting."""
+        while sharing := self._lines.first(line):
+            for waiter in sharing:
+                if waiter.frame.outcomes.done():
+                    self._lines.leave(waiter)
+                    continue
+                outcome = await self._run(waiter.frame.commands[0], waiter.frame)
+                if isinstance(outcome, MustWait):
+                    return
+                self._lines.leave(waiter)
+                self.decided.append(Decided(waiter.frame, [outcome]))
