@@ -1,0 +1,88 @@
+"""Whatever bytes come: a message, or a refusal that says what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless_server.core.refusals import Refused
+from gapless_server.rpc.parsing import parse, parse_frame
+from tests.rpc.bad_requests import methods
+from tests.rpc.wire import frame, post
+
+REQUESTS: list[Any] = [GetMessageClass(method.input_type) for method in methods()]
+GOOD = [post(f"p{n}", "text") for n in range(3)]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Draws a serialized command with some bytes changed, cut off or put in."""
+    data = bytearray(post("request id", "text", channel_id="ünï").SerializeToString())
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(data)))
+        cut = draw(st.integers(0, 3))
+        data[place : place + cut] = draw(st.binary(max_size=3))
+    return bytes(data)
+
+
+def member(data: bytes) -> bytes:
+    """Returns bytes as a command of a frame."""
+    length = len(data)
+    head = bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])
+    return b"\x0a" + head + data
+
+
+def parsed_or_refused(function: Callable[..., Any], *arguments: object) -> Any:
+    """Returns what a function returns, or the refusal that it raises."""
+    try:
+        return function(*arguments)
+    except Refused as refusal:
+        return refusal
+
+
+@given(request_type=st.sampled_from(REQUESTS), data=st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_refused_as_malformed(request_type: Any, data: bytes) -> None:
+    found = parsed_or_refused(parse, request_type, data)
+
+    if isinstance(found, Refused):
+        assert found.row.reason == "MALFORMED_MESSAGE"
+        assert found.metadata["type"] == request_type.DESCRIPTOR.name
+    else:
+        assert found == request_type.FromString(data)
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_a_frame_or_refused_as_malformed(data: bytes) -> None:
+    found = parsed_or_refused(parse_frame, data)
+
+    if isinstance(found, Refused):
+        assert found.row.reason == "MALFORMED_MESSAGE"
+        assert found.metadata["type"] == "PipelineRequest"
+    else:
+        assert all(isinstance(command, Command | Refused) for command in found)
+
+
+@given(bad=damaged())
+def test_g5_a_damaged_command_leaves_the_others_of_its_frame_as_they_are(bad: bytes) -> None:
+    data = frame(GOOD[0]) + member(bad) + frame(GOOD[1], GOOD[2])
+
+    first, odd, *rest = parse_frame(data)
+
+    assert [first, *rest] == GOOD
+    if isinstance(odd, Command):
+        assert odd == Command.FromString(bad)
+    else:
+        assert odd.row.reason == "MALFORMED_MESSAGE"
+        assert odd.metadata["type"] == "Command"
+
+
+@given(count=st.integers(0, 5))
+def test_a_good_frame_is_its_commands(count: int) -> None:
+    commands = [post(f"p{n}") for n in range(count)]
+
+    assert parse_frame(PipelineRequest(commands=commands).SerializeToString()) == commands
