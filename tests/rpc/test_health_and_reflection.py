@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import grpc
 import grpc.aio
 import pytest
@@ -12,6 +14,8 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
+import gapless
+from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from tests.rpc.bad_requests import SERVICES
 from tests.rpc.wire import Wire
 
@@ -70,3 +74,13 @@ async def test_reflection_gives_the_contract_of_every_service(wire: Wire) -> Non
             for data in answer.file_descriptor_response.file_descriptor_proto
         ]
         assert service.file.name in {file.name for file in files}
+
+
+async def test_a_service_says_what_it_is(wire: Wire) -> None:
+    info = await wire.call(
+        "OperationsService/GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse
+    )
+
+    assert (info.version, info.journal) == (gapless.__version__, "sqlite")
+    assert info.journal_version == sqlite3.sqlite_version
+    assert info.start_time.seconds > 0
