@@ -77,7 +77,7 @@ class Server:
             pages,
         )
         self._operations = operations.OperationsServicer(
-            self.namespaces, self._clock, pages, VERSION
+            self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max
         )
         self._health = health.aio.HealthServicer()
         self._grpc = self._grpc_server(pages)
@@ -138,6 +138,7 @@ class Server:
                 line_commands_max=settings.line_commands_max,
                 checkpoint_entries=settings.checkpoint_entries,
                 feed_bytes_max=settings.feed_bytes_max,
+                min_position_seconds_max=settings.min_position_seconds_max,
             ),
             NamespaceLimits(
                 settings.namespaces_open_max,

@@ -61,6 +61,10 @@ class Settings:
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)
     pipeline_streams_max: int = _setting(1000, "Pipelines open at a time.", minimum=1)
     watch_streams_max: int = _setting(1000, "Watches open at a time.", minimum=0)
+    backup_streams_max: int = _setting(2, "Backups taken at a time.", minimum=0)
+    min_position_seconds_max: float = _setting(
+        10.0, "A read waits so long for a position that the log has not.", minimum=0
+    )
     queue_commands_max: int = _setting(100_000, "Commands waiting in one namespace.", minimum=1)
     queue_bytes_max: int = _setting(
         64 * MIB, "Bytes of commands waiting in one namespace.", minimum=MIB

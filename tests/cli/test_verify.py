@@ -117,3 +117,24 @@ def test_a_place_without_the_log_ends_with_2(
 
     assert shown.exit_code == 2
     assert shown.stderr.startswith(f"Error: {place} holds no log")
+
+
+def test_a_head_that_was_written_down_is_found_again(data: Path) -> None:
+    [shown] = json.loads(run("verify", data, "--json").stdout).values()
+
+    good = run("verify", data, "--expect", f"{HEAD}:{shown['chain_hash']}")
+    other_hash = run("verify", data, "--expect", f"{HEAD}:{'0' * 64}")
+    other_length = run("verify", data, "--expect", f"{HEAD + 1}:{shown['chain_hash']}")
+
+    assert good.exit_code == 0
+    assert other_hash.exit_code == 3
+    assert f"position {HEAD}: the chain hash is {shown['chain_hash']}" in other_hash.stdout
+    assert other_length.exit_code == 3
+    assert f"but the log ends at position {HEAD}" in other_length.stdout
+
+
+def test_what_is_no_head_is_refused(data: Path) -> None:
+    refused = run("verify", data, "--expect", "12")
+
+    assert refused.exit_code == 2
+    assert "'12' is not a position, a colon and 64 hex digits" in refused.stderr

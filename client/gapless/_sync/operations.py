@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+from gapless._error_decoding import from_failed_call
 from gapless._queries import QueryKind
 from gapless._sync._calls import Calls
 from gapless._sync._paging import Pager
+from gapless._sync._transport import RpcError, failed_call
 from gapless.v1.operations_pb2 import (
+    BackupNamespaceRequest,
+    BackupNamespaceResponse,
     GetNamespaceRequest,
     GetNamespaceResponse,
     GetServerInfoRequest,
@@ -20,6 +25,10 @@ from gapless.v1.operations_pb2 import (
 _SERVER_INFO: Final = QueryKind("OperationsService.GetServerInfo", GetServerInfoResponse)
 _LIST: Final = QueryKind("OperationsService.ListNamespaces", ListNamespacesResponse)
 _NAMESPACE: Final = QueryKind("OperationsService.GetNamespace", GetNamespaceResponse)
+_BACKUP: Final = QueryKind("OperationsService.BackupNamespace", BackupNamespaceResponse)
+
+# The service copies the whole log before its first word.
+_BACKUP_SILENCE_SECONDS_MAX: Final = 3600.0
 
 
 class Operations:
@@ -65,3 +74,25 @@ class Operations:
             GaplessError: any other failure.
         """
         return self._calls.query(_NAMESPACE, GetNamespaceRequest(), timeout)
+
+    def backup_namespace(self) -> Iterator[BackupNamespaceResponse]:
+        """Streams a copy of the log of this client's namespace: a manifest, then its bytes.
+
+        `gapless backup` writes it to a folder that `gapless restore` takes. What breaks off is
+        not gone on with: begin again.
+
+        Raises:
+            NamespaceNotFound: no command ever reached it.
+            BackupNotSupported: the service keeps its logs in memory.
+            TimeoutError: nothing came for an hour.
+            GaplessError: any other failure.
+        """
+        stream = self._calls.stream(_BACKUP, BackupNamespaceRequest())
+        try:
+            while (part := stream.next(_BACKUP_SILENCE_SECONDS_MAX)) is not None:
+                yield part
+        except RpcError as failed:
+            address = self._calls.connection.address
+            raise from_failed_call(failed_call(failed), address) from failed
+        finally:
+            stream.cancel()

@@ -19,6 +19,8 @@ _COMMANDS: Final = {
     "watch": "watch",
     "import": "import_slack",
     "verify": "verify",
+    "backup": "backup",
+    "restore": "restore",
     "demo": "demo",
     "bench": "bench",
 }

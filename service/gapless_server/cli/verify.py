@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +16,28 @@ from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, WrongSettin
 from gapless_server.cli.output import console, progress, utc
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
-from gapless_server.journal.port import Corrupt, JournalError
+from gapless_server.journal.port import Corrupt, Head, JournalError
 from gapless_server.verify.log_files import LogFile, find_logs
 from gapless_server.verify.recount import Recount, Result
 
 # How many breaches of one log are printed; --json has all.
 _BREACHES_SHOWN: Final = 20
+
+
+_RECEIPT: Final = re.compile(r"([1-9][0-9]{0,18}):([0-9a-f]{64})")
+
+
+def _heads(
+    _context: click.Context, _option: click.Parameter, receipts: tuple[str, ...]
+) -> tuple[Head, ...]:
+    """Returns the heads that were written down as a position, a colon and a chain hash in hex."""
+    heads = []
+    for receipt in receipts:
+        found = _RECEIPT.fullmatch(receipt)
+        if found is None:
+            raise click.BadParameter(f"{receipt!r} is not a position, a colon and 64 hex digits")
+        heads.append(Head(int(found[1]), bytes.fromhex(found[2])))
+    return tuple(heads)
 
 
 @click.command("verify", short_help="Recount every promise from the logs.", epilog=EXIT_CODES_HELP)
@@ -32,8 +50,19 @@ _BREACHES_SHOWN: Final = 20
     is_flag=True,
     help="Also print a hash of the state that the log gives: equal logs give equal hashes.",
 )
+@click.option(
+    "--expect",
+    "expected",
+    multiple=True,
+    callback=_heads,
+    metavar="POSITION:CHAINHASH",
+    help="A head that the log had before, as `gapless status` or a backup told it: that the log"
+    " has it still is checked, too. With one log; can be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
-def command(path: Path, namespace: str | None, state_hash: bool, as_json: bool) -> None:
+def command(
+    path: Path, namespace: str | None, state_hash: bool, expected: tuple[Head, ...], as_json: bool
+) -> None:
     """Recount every promise from the logs alone; exit with 3 if one is broken.
 
     PATH is the data directory of a service, running or not, or one log file, which ends in .db.
@@ -50,7 +79,14 @@ def command(path: Path, namespace: str | None, state_hash: bool, as_json: bool) 
         raise WrongSettings(str(error)) from error
     if not logs:
         raise WrongSettings(f"{path} holds no log of a namespace {namespace!r}")
-    found = {log: recount_log(log, quiet=as_json, state_hash=state_hash) for log in logs}
+    if expected and len(logs) > 1:
+        raise click.UsageError(
+            f"--expect is about one log, {path} has {len(logs)}: add --namespace"
+        )
+    found = {
+        log: recount_log(log, quiet=as_json, state_hash=state_hash, expected=expected)
+        for log in logs
+    }
     if as_json:
         click.echo(json.dumps({str(log): shown for log, shown in found.items()}, indent=2))
     else:
@@ -61,9 +97,11 @@ def command(path: Path, namespace: str | None, state_hash: bool, as_json: bool) 
         raise BrokenPromise(f"{len(broken)} of {len(found)} logs break a promise: {names}")
 
 
-def recount_log(path: Path, *, quiet: bool = False, state_hash: bool = False) -> dict[str, Any]:
+def recount_log(
+    path: Path, *, quiet: bool = False, state_hash: bool = False, expected: Iterable[Head] = ()
+) -> dict[str, Any]:
     """Recounts one log under a progress bar. Raises WrongSettings if it is none."""
-    recount = Recount(Kernel(KINDS))
+    recount = Recount(Kernel(KINDS), expected)
     unreadable: list[str] = []
     incarnation = ""
     try:

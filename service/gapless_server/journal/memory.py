@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
-from gapless_server.journal.port import EMPTY_HEAD, Head, OwnedElsewhere, Round
+from gapless_server.journal.port import EMPTY_HEAD, Head, NotSupported, OwnedElsewhere, Round
 
 
 class _Log:
@@ -88,6 +89,10 @@ class MemoryJournalStore:
     def namespaces(self) -> list[str]:
         """Returns the names of the logs that exist, sorted."""
         return sorted(name for name in self._logs if self.exists(name))
+
+    async def copy(self, namespace: str) -> NoReturn:
+        """Raises NotSupported."""
+        raise NotSupported(f"the log of namespace {namespace} is in memory and has no file")
 
     async def close(self) -> None:
         """Forgets every log."""

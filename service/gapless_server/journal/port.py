@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from gapless_server.journal.copies import LogCopy
 
 # What stands before the first link of every chain.
 CHAIN_START = bytes(32)
@@ -80,6 +83,10 @@ class NoRoom(JournalError):
     """There is no room for the round: nothing of it is kept."""
 
 
+class NotSupported(JournalError):
+    """What was asked for is not for this journal."""
+
+
 class Journal(Protocol):
     """One open log. Its methods are called from one task at a time, except `read`."""
 
@@ -133,6 +140,13 @@ class JournalStore(Protocol):
 
     def namespaces(self) -> list[str]:
         """Returns the names of the logs that exist, sorted."""
+        ...
+
+    async def copy(self, namespace: str) -> LogCopy:
+        """Returns a copy of a log that is open here, as of a moment after the call.
+
+        Raises NotSupported or JournalError.
+        """
         ...
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiosqlite
 
+from gapless_server.journal.copies import LogCopy, copy_log, empty_drafts, new_draft
 from gapless_server.journal.ownership import FileLock, write_owner
 from gapless_server.journal.port import (
     EMPTY_HEAD,
@@ -45,7 +46,7 @@ READ_ROUNDS = 64
 # Room that must be there before a full disk is tried again: a few rounds of the largest size.
 ROOM_BYTES_MIN = 1024 * 1024
 
-_SCHEMA = (
+SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     """
 CREATE TABLE rounds (
@@ -58,7 +59,9 @@ CREATE TABLE rounds (
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
 
-_INSERT = "INSERT INTO rounds (first_position, last_position, chain_hash, data) VALUES (?, ?, ?, ?)"
+INSERT_ROUND = (
+    "INSERT INTO rounds (first_position, last_position, chain_hash, data) VALUES (?, ?, ?, ?)"
+)
 # Rounds are found by their first position; the one that holds a position is the last to begin
 # at or before it.
 _SELECT = """
@@ -130,7 +133,7 @@ class SqliteJournal:
             assert self._writer is not None
             # In autocommit mode one statement is one transaction: one hop between threads.
             cursor = await self._writer.execute(
-                _INSERT,
+                INSERT_ROUND,
                 (record.first_position, record.last_position, record.chain_hash, record.data),
             )
             await cursor.close()
@@ -209,7 +212,7 @@ class SqliteJournal:
     async def _create(self) -> None:
         assert self._writer is not None
         await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
+        for statement in SCHEMA:
             await self._writer.execute_fetchall(statement)
         await self._writer.execute_fetchall(
             "INSERT INTO meta VALUES ('incarnation', ?)", (self._incarnation,)
@@ -284,6 +287,8 @@ class SqliteJournalStore:
         self._owner_path = directory / "owner.json"
         self._lock = FileLock(directory / "owner.lock", self._owner_path)
         write_owner(self._owner_path, address)
+        # What a process that was killed left there is nothing to anybody.
+        self.drafts = empty_drafts(directory)
 
     def announce(self, address: str) -> None:
         """Tells a second process, which is refused, where this one serves."""
@@ -306,6 +311,10 @@ class SqliteJournalStore:
     def namespaces(self) -> list[str]:
         """Returns the names of the logs that exist, sorted."""
         return sorted(path.stem for path in self._logs.glob("*.db"))
+
+    async def copy(self, namespace: str) -> LogCopy:
+        """Returns a copy of a log that is open here. It needs as much room as the log."""
+        return await copy_log(self.path(namespace), new_draft(self.drafts, namespace))
 
     async def close(self) -> None:
         """Gives the data directory free."""

@@ -20,6 +20,7 @@ from gapless.v1.operations_pb2 import (
 from gapless_server.core.paging import PageLimits, make_token, page_items, read_token
 from gapless_server.core.refusals import Refused
 from gapless_server.core.times import optional_timestamp, to_timestamp
+from gapless_server.rpc.backups import BackupServicer
 from gapless_server.rpc.calls import CallScope
 from gapless_server.rpc.unary import unary_handler
 from gapless_server.writer.clock import Clock
@@ -32,12 +33,18 @@ class OperationsServicer:
     """Answers OperationsService."""
 
     def __init__(
-        self, namespaces: Namespaces, clock: Clock, pages: PageLimits, version: str
+        self,
+        namespaces: Namespaces,
+        clock: Clock,
+        pages: PageLimits,
+        version: str,
+        backup_streams_max: int,
     ) -> None:
         self._namespaces = namespaces
         self._pages = pages
         self._version = version
         self._start_time_us = clock.now_us()
+        self._backups = BackupServicer(namespaces, clock, version, backup_streams_max)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Returns the handlers of the service."""
@@ -47,6 +54,7 @@ class OperationsServicer:
                 "GetServerInfo": unary_handler(GetServerInfoRequest, self._server_info),
                 "ListNamespaces": unary_handler(ListNamespacesRequest, self._list_namespaces),
                 "GetNamespace": unary_handler(GetNamespaceRequest, self._namespace),
+                "BackupNamespace": grpc.unary_stream_rpc_method_handler(self._backups.stream),
             },
         )
 

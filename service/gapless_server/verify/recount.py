@@ -5,12 +5,14 @@
 3. The entries keep what the audits of every kind recount: sequences, request ids, times and the
    rest (G1, G3, G11).
 4. Every command's entry holds the answer to give when it comes again (G3).
-5. Replayed through the core, the log gives a state with the heads and counts that its events add
+5. The chain has the hashes that somebody was told before, at the positions told with them.
+6. Replayed through the core, the log gives a state with the heads and counts that its events add
    up to (G10).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -35,6 +37,8 @@ class Result:
     """The last position, and the hash that stands there."""
     head_time_us: int
     """When it was committed, in microseconds since the Unix epoch; 0 for an empty log."""
+    head_uptime_us: int
+    """For how long the log had been served then."""
     breaches: tuple[str, ...]
     """What is wrong and where, a sentence each; none for a good log."""
 
@@ -45,9 +49,13 @@ class Result:
 
 
 class Recount:
-    """Recounts one log. Goes on after a breach, to find all of them."""
+    """Recounts one log. Goes on after a breach, to find all of them.
 
-    def __init__(self, kernel: Kernel) -> None:
+    `expected` are heads that the log had before, as GetNamespace or a backup told them.
+    """
+
+    def __init__(self, kernel: Kernel, expected: Iterable[Head] = ()) -> None:
+        self._expected = {head.position: head.chain_hash for head in expected}
         self._kernel = kernel
         self._audit = kernel.new_audit()
         self._heads = HeadCount()
@@ -63,6 +71,8 @@ class Recount:
     def observe(self, record: Round) -> None:
         """Takes the next round of the log."""
         self._check_chain(record)
+        if self._expected:
+            self._check_expected(record)
         self._head = Head(record.last_position, record.chain_hash)
         self._round_count += 1
         try:
@@ -90,6 +100,11 @@ class Recount:
     def finish(self) -> Result:
         """Returns what was found, after the last round."""
         breaches = self._breaches + self._audit.breaches()
+        breaches += [
+            f"position {position}: expected with chain hash {chain_hash.hex()}, but the log ends at"
+            f" position {self._head.position}"
+            for position, chain_hash in self._expected.items()
+        ]
         if self._replays:
             breaches += self._heads.differences(self._kernel, self._state)
         return Result(
@@ -98,6 +113,7 @@ class Recount:
             self._event_count,
             self._head,
             self._head_time_us,
+            self._uptime_us,
             tuple(breaches),
         )
 
@@ -119,6 +135,19 @@ class Recount:
                 f"{_named(record)}: the hash is not that of these bytes after position {before};"
                 " they were changed, or what stands before them was"
             )
+
+    def _check_expected(self, record: Round) -> None:
+        for position in range(record.first_position, record.last_position + 1):
+            expected = self._expected.pop(position, None)
+            if expected is None:
+                continue
+            if position != record.last_position:
+                self._breach(f"position {position}: expected as a head; {_named(record)} are one")
+            elif record.chain_hash != expected:
+                self._breach(
+                    f"position {position}: the chain hash is {record.chain_hash.hex()}, expected"
+                    f" was {expected.hex()}; this is not the log that it was told of"
+                )
 
     def _observe_entry(self, stored: StoredEntry) -> None:
         entry = stored.entry

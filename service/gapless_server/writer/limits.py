@@ -16,3 +16,4 @@ class WriterLimits:
     feed_bytes_max: int = 16 * 1024 * 1024
     checkpoint_entries: int = 50_000
     retry_after_seconds: float = 0.1
+    min_position_seconds_max: float = 10.0

@@ -162,13 +162,25 @@ class Namespace:
         return await future
 
     async def reached(self, position: int) -> None:
-        """Returns when the log has at least this position. Raises Refused if it never will."""
-        while self.head.position < position:
-            if self._failure is not None:
-                raise self._failure
-            if self._task is None or self._task.done():
-                raise self._shutting_down()
-            await self.feed.news()
+        """Returns when the log has at least this position.
+
+        Raises Refused if it never will, or does not within the limit: a log that was restored
+        may not have a position that its clients have seen.
+        """
+        if self.head.position >= position:
+            return
+        try:
+            async with asyncio.timeout(self._limits.min_position_seconds_max):
+                await self._wait_for(position)
+        except TimeoutError:
+            raise Refused(
+                errors_pb2.ERROR_REASON_POSITION_NOT_REACHED,
+                namespace=self.name,
+                head_position=self.head.position,
+                incarnation=self.incarnation,
+                min_position=position,
+                seconds=f"{self._limits.min_position_seconds_max:g}",
+            ) from None
 
     async def entry_of_request(self, caller: str, request_id: str) -> StoredEntry | None:
         """Returns the durable entry of a request id, or None if none was committed."""
@@ -210,6 +222,14 @@ class Namespace:
         # After a failure the state may be ahead of the disk, and must not be kept.
         await self._history.close(keep=self._failure is None)
         await self._journal.close()
+
+    async def _wait_for(self, position: int) -> None:
+        while self.head.position < position:
+            if self._failure is not None:
+                raise self._failure
+            if self._task is None or self._task.done():
+                raise self._shutting_down()
+            await self.feed.news()
 
     def _shutting_down(self) -> Refused:
         return Refused(

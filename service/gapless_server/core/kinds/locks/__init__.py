@@ -1,6 +1,6 @@
 """Locks: who holds which name, until when, under which fencing token; one holder at a time."""
 
-from gapless.v1 import locks_pb2
+from gapless.v1 import locks_pb2, restores_pb2
 from gapless_server.core.kernel import Expiry, Kind
 from gapless_server.core.kinds.locks import commands, events, queries
 from gapless_server.core.kinds.locks.audit import LockAuditor
@@ -22,6 +22,7 @@ KIND = Kind(
         locks_pb2.LockRenewed: events.renewed,
         locks_pb2.LockReleased: events.ended,
         locks_pb2.LockExpired: events.ended,
+        restores_pb2.LogRestored: events.all_ended,
     },
     frees={
         locks_pb2.LockReleased: lambda event: commands.line_of(event.lock_id),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from gapless.v1 import locks_pb2
+from gapless.v1 import locks_pb2, restores_pb2
 from gapless_server.core.audit import Auditor
 from gapless_server.core.state import Moment
 from gapless_server.core.times import MICROSECONDS
@@ -47,6 +47,8 @@ class LockAuditor(Auditor):
                 self._holdings.pop(event.lock_id, None)
             case locks_pb2.LockExpired():
                 self._expired(event, moment)
+            case restores_pb2.LogRestored():
+                self._holdings.clear()
 
     def _acquired(self, event: locks_pb2.LockAcquired, moment: Moment) -> None:
         lock_id, token = event.lock_id, event.fencing_token

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from gapless.v1 import locks_pb2
+from gapless.v1 import locks_pb2, restores_pb2
 from gapless_server.core.alarms import Thing
 from gapless_server.core.kinds.locks.tables import (
     ALL,
@@ -46,6 +46,14 @@ def ended(
     tables = state.of(LockTables)
     tables.locks.delete(ALL, event.lock_id)
     tables.by_holder.delete(event.holder_id, event.lock_id)
+
+
+def all_ended(state: State, _event: restores_pb2.LogRestored, _moment: Moment) -> None:
+    """Every lock is free: in the history that a restore drops, others may have got them since."""
+    tables = state.of(LockTables)
+    for lock_id, row in list(tables.locks.scan(ALL)):
+        tables.locks.delete(ALL, lock_id)
+        tables.by_holder.delete(row.holder_id, lock_id)
 
 
 def held_locks(state: State) -> Iterator[str]:

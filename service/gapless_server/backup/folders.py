@@ -1,0 +1,86 @@
+"""Folders of backups: a manifest and a log file, there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from gapless_server.backup.faults import DamagedBackup, PlaceTaken
+from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
+from gapless_server.journal.copies import FILE_HASH_BYTES
+from gapless_server.journal.sqlite import sync_directory
+
+
+async def write_backup(
+    folder: Path,
+    manifest: Manifest,
+    chunks: AsyncIterator[bytes],
+    on_progress: Callable[[int], None],
+) -> None:
+    """Writes a backup into a folder that is not there, or is empty, and syncs it.
+
+    `on_progress` is told how many bytes there are so far. Raises PlaceTaken, DamagedBackup if
+    what came is not what the manifest says, or OSError; then the folder is not there.
+    """
+    require_free(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    draft.mkdir(mode=0o700)
+    try:
+        await _write_log(draft / LOG_NAME, manifest, chunks, on_progress)
+        _write_synced(draft / MANIFEST_NAME, manifest.to_json())
+        sync_directory(draft)
+        draft.rename(folder)
+        sync_directory(folder.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def require_free(folder: Path) -> None:
+    """Raises PlaceTaken if there is something in the folder, or if it is none."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PlaceTaken(f"{folder} is there already; name a folder that is not, or an empty one")
+
+
+async def _write_log(
+    path: Path,
+    manifest: Manifest,
+    chunks: AsyncIterator[bytes],
+    on_progress: Callable[[int], None],
+) -> None:
+    digest = hashlib.blake2b(digest_size=FILE_HASH_BYTES)
+    size_bytes = 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+            size_bytes += len(chunk)
+            on_progress(size_bytes)
+        file.flush()
+        os.fsync(file.fileno())
+    require_same(manifest, size_bytes, digest.digest(), "what the service sent")
+
+
+def require_same(manifest: Manifest, size_bytes: int, file_hash: bytes, what: str) -> None:
+    """Raises DamagedBackup if a file is not the one that the manifest describes."""
+    if size_bytes != manifest.size_bytes:
+        raise DamagedBackup(
+            f"{what} has {size_bytes} bytes, the manifest says {manifest.size_bytes}"
+        )
+    if file_hash.hex() != manifest.file_hash:
+        raise DamagedBackup(
+            f"{what} has the hash {file_hash.hex()}, the manifest says {manifest.file_hash}: it was"
+            " changed or damaged"
+        )
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
