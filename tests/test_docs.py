@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import re
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,6 @@ import click
 import pytest
 
 from gapless_server.cli.program import program
-from gapless_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -31,8 +29,6 @@ _CITED_COMMAND = re.compile(r"`gapless ([a-z-]+)[^`]*`")
 _TARGET = re.compile(r"^([\w./-]+(?: [\w./-]+)*):", re.MULTILINE)
 _CITED_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _PROMISE_ROW = re.compile(r"^\| \*\*(G\d+)\.", re.MULTILINE)
-
-MIB = 1024 * 1024
 
 
 @cache
@@ -61,13 +57,6 @@ def _tests_of(path: str) -> frozenset[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     )
-
-
-def _shown(value: object) -> str:
-    """Returns a default as the table of limits shows it."""
-    if isinstance(value, int) and value >= MIB and value % MIB == 0:
-        return f"{value // MIB} MiB"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -123,13 +112,3 @@ def test_the_readme_says_for_every_promise_what_proves_it() -> None:
     rows = _PROMISE_ROW.findall(_text("README.md"))
 
     assert rows == [f"G{number}" for number in range(1, 12)]
-
-
-def test_the_readme_lists_every_limit_with_its_default() -> None:
-    listed = [line for line in _text("README.md").splitlines() if "_max` |" in line]
-
-    assert listed == [
-        f"| `{field.name}` | {_shown(field.default)} | {field.metadata['help']} |"
-        for field in dataclasses.fields(Settings)
-        if field.name.endswith("_max")
-    ]
