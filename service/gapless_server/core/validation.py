@@ -14,6 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gapless.v1 import options_pb2
+from gapless_server.core.quick_check import QuickCheck, compile_quick_check
 from gapless_server.core.refusals import FieldFault, invalid_fields
 
 # Long enough for a UUID with a prefix or a URL-safe hash, short enough for an index key.
@@ -61,9 +62,15 @@ class Validator:
         self._must_be_empty = must_be_empty or {}
         self._checks: dict[str, list[FieldCheck]] = {}
         self._checks_by_type: dict[type[Message], list[FieldCheck]] = {}
+        self._quick_checks: dict[type[Message], QuickCheck] = {}
 
     def check(self, message: Message) -> None:
         """Raises Refused, reason INVALID_FIELD, naming every field that breaks its rule."""
+        quick_check = self._quick_checks.get(type(message))
+        if quick_check is None:
+            quick_check = self._quick_check(type(message))
+        if quick_check(message):
+            return
         for field_check in self._checks_of(message):
             if field_check(message):
                 raise invalid_fields(tuple(self.faults(message)))
@@ -71,6 +78,17 @@ class Validator:
     def faults(self, message: Message) -> list[FieldFault]:
         """Returns the fault of every field that breaks its rule."""
         return _faults(self._checks_of(message), message)
+
+    def _quick_check(self, message_type: type[Message]) -> QuickCheck:
+        # What must be empty is not in the rules that a quick check is made of.
+        quick_check = self._quick_checks[message_type] = (
+            _never_sure
+            if self._must_be_empty
+            else compile_quick_check(
+                message_type.DESCRIPTOR, field_rules, _OWN_PACKAGE, IDENTIFIER_CHARACTERS_MAX
+            )
+        )
+        return quick_check
 
     def _checks_of(self, message: Message) -> list[FieldCheck]:
         checks = self._checks_by_type.get(type(message))
@@ -161,6 +179,10 @@ class Validator:
     def _inner_checks(self, field: FieldDescriptor) -> list[FieldCheck]:
         checked_here = _is_own(field) and not field_rules(field).checked_apart
         return self._compiled(field.message_type) if checked_here else []
+
+
+def _never_sure(_message: Message) -> bool:
+    return False
 
 
 def field_rules(field: FieldDescriptor) -> options_pb2.FieldRules:
