@@ -42,18 +42,27 @@ class Story:
         self.state = KERNEL.new_state()
         self.entries: list[Entry] = []
         self.limits = PageLimits()
+        self._moments: list[Moment] = []
+        self._idle_us = 0
         self._commands_tried = 0
 
     @property
     def moment(self) -> Moment:
-        """The moment that the next entry gets: a second after the one before."""
+        """The moment that the next entry gets: a second after the one before, if none was idle."""
         position = len(self.entries) + 1
-        return moment_at(position)
+        uptime_us = position * STEP_US + self._idle_us
+        return Moment(position, START_TIME_US + uptime_us, uptime_us)
 
     def given(self, *commands: Message) -> Story:
         """Runs commands that must all succeed."""
         for command in commands:
             self.when(command)
+        return self
+
+    def idle(self, seconds: int) -> Story:
+        """Lets time pass in which nothing is sent. What is over by then ends."""
+        self._idle_us += seconds * STEP_US
+        self._end_what_is_over()
         return self
 
     def typed(
@@ -73,19 +82,29 @@ class Story:
         A command without a request id gets one of its own. Raises Refused.
         """
         self._commands_tried += 1
+        self._end_what_is_over()
         moment = self.moment
         typed = self.typed(command, guards, f"request-{self._commands_tried}")
         context = Context(moment, caller, f"made-{moment.position}-")
         decision = typed.decide(self.state, context)
-        KERNEL.evolve(self.state, decision.events, moment)
+        self._commit(decision.events, typed.message.request_id)  # type: ignore[attr-defined]
+        return decision.response
+
+    def _commit(self, events: Sequence[Message], request_id: str = "") -> None:
+        moment = self.moment
+        KERNEL.evolve(self.state, events, moment)
         entry = Entry(
             position=moment.position,
             commit_time=to_timestamp(moment.time_us),
-            request_id=typed.message.request_id,  # type: ignore[attr-defined]
-            events=[union_of(event) for event in decision.events],
+            request_id=request_id,
+            events=[union_of(event) for event in events],
         )
         self.entries.append(entry)
-        return decision.response
+        self._moments.append(moment)
+
+    def _end_what_is_over(self) -> None:
+        while events := KERNEL.expire(self.state, self.moment):
+            self._commit(events)
 
     def try_each(self, commands: Sequence[Message]) -> None:
         """Runs commands, each of which may be refused."""
@@ -102,6 +121,7 @@ class Story:
 
         Holds that a refusal changes nothing.
         """
+        self._end_what_is_over()
         before = self.state.digest()
         with pytest.raises(Refused) as caught:
             self.when(command, guards=guards)
@@ -111,6 +131,7 @@ class Story:
 
     def read(self, request: Message) -> Any:
         """Answers a query. Raises Refused."""
+        self._end_what_is_over()
         return KERNEL.query(self.state, request, self.limits, self.moment)
 
     def then_read_refused(self, request: Message, reason: str) -> Refused:
@@ -130,14 +151,14 @@ class Story:
         with contextlib.suppress(Refused):
             self.given(*commands)
         self.state.undo.roll_back()
-        del self.entries[entries_before:]
+        del self.entries[entries_before:], self._moments[entries_before:]
         assert self.state.digest() == before
 
     def breaches(self) -> list[str]:
         """Recounts the story from its events alone, and returns what is wrong with it."""
         audit = KERNEL.new_audit()
-        for entry in self.entries:
-            audit.observe(entry, "", moment_at(entry.position).uptime_us)
+        for entry, moment in zip(self.entries, self._moments, strict=True):
+            audit.observe(entry, "", moment.uptime_us)
         return audit.breaches()
 
     def assert_sound(self) -> None:
@@ -149,14 +170,8 @@ class Story:
 
     def replay(self, state: State) -> None:
         """Tells the story again to a state."""
-        for entry in self.entries:
-            KERNEL.replay(state, entry.events, moment_at(entry.position))
-
-
-def moment_at(position: int) -> Moment:
-    """Returns the moment of an entry: a second after the one before, by both times."""
-    uptime_us = position * STEP_US
-    return Moment(position, START_TIME_US + uptime_us, uptime_us)
+        for entry, moment in zip(self.entries, self._moments, strict=True):
+            KERNEL.replay(state, entry.events, moment)
 
 
 def command_of(message: Message) -> Command:

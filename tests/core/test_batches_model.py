@@ -19,6 +19,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
 from tests.core import chat_commands as chat
 from tests.core import list_commands as lists
+from tests.core import lock_commands as locks
 from tests.core.batch_commands import batch
 from tests.core.story import KERNEL, Story
 
@@ -83,7 +84,8 @@ OTHERS = st.one_of(
     st.builds(ReserveNumberRequest, pool_id=st.just("ports"), owner_id=USERS, key=ITEMS),
     st.builds(ReleaseReservationRequest, pool_id=st.just("ports"), owner_id=USERS, key=ITEMS),
 )
-COMMANDS = st.one_of(CHAT, LISTS, OTHERS)
+LOCKS = st.builds(locks.acquire, ITEMS, USERS, st.integers(2, 20))
+COMMANDS = st.one_of(CHAT, LISTS, OTHERS, LOCKS)
 BATCHES = st.lists(COMMANDS, min_size=1, max_size=8)
 
 
@@ -128,7 +130,7 @@ def test_g5_a_batch_is_its_commands_one_by_one_or_nothing(
     story = Story()
     story.try_each(earlier)
     for commands in batches:
-        state = copy_of(story)
+        state = copy_of(story.idle(1))
         apart = run_apart(story, state, commands)
 
         if apart.refusal is None:

@@ -36,6 +36,11 @@ class Alarms:
             self._due_us[thing] = uptime_us
             heapq.heappush(self._queue, (uptime_us, thing))
 
+    def clear(self) -> None:
+        """Forgets every alarm."""
+        self._queue.clear()
+        self._due_us.clear()
+
     def next_us(self) -> int | None:
         """Returns the uptime of the earliest alarm, or None."""
         return self._queue[0][0] if self._queue else None

@@ -206,6 +206,7 @@ class Kernel:
 
     def set_alarms(self, state: State) -> None:
         """Sets the alarms of everything in the state that has an end, after it was loaded."""
+        state.alarms.clear()
         for kind_name, expiry in self._expiries.items():
             for key in expiry.keys(state):
                 end_us = expiry.end_of(state, key)
