@@ -59,7 +59,11 @@ class Place:
             raise DamagedBackup(f"the log breaks {len(checked.breaches)} promises: {told}")
         incarnation = secrets.token_hex(8)
         with DraftLog(self.draft) as draft:
-            draft.append(_restored_round(checked, previous_incarnation, now_us))
+            # Times never decrease in a log (G11), whatever the clock of this machine says.
+            time_us = max(now_us, checked.head_time_us)
+            draft.append(
+                restored_round(draft.head, previous_incarnation, time_us, checked.head_uptime_us)
+            )
             draft.name(incarnation)
             head = draft.head
             draft.finish()
@@ -101,15 +105,15 @@ def place_for(data: Path, namespace: str) -> Iterator[Place]:
         asyncio.run(store.close())
 
 
-def _restored_round(checked: Result, previous_incarnation: str, now_us: int) -> Round:
-    head = checked.head
+def restored_round(head: Head, previous_incarnation: str, time_us: int, uptime_us: int) -> Round:
+    """Returns the round that says that a log, which ends at `head`, was restored."""
     position = head.position + 1
     event = LogRestored(previous_incarnation=previous_incarnation, previous_position=head.position)
     entry = Entry(
         position=position,
-        commit_time=to_timestamp(max(now_us, checked.head_time_us)),
+        commit_time=to_timestamp(time_us),
         events=[Event(log_restored=event)],
     )
-    stored = StoredRound(entries=[StoredEntry(entry=entry)], uptime_us=checked.head_uptime_us)
+    stored = StoredRound(entries=[StoredEntry(entry=entry)], uptime_us=uptime_us)
     data = stored.SerializeToString(deterministic=True)
     return Round(position, position, data, link(head.chain_hash, position, position, data))

@@ -186,12 +186,16 @@ class SqliteJournal:
         self._lock = FileLock(self._path, self._owner_path)
         try:
             self._writer = await aiosqlite.connect(self._path, isolation_level=None)
+            # Before anything is changed: a log that is not ours to read is left as it is.
+            is_new = create or await self._is_empty()
+            if not is_new:
+                await self._require_format()
             await self._set_and_check("journal_mode", "WAL", "wal")
             await self._set_and_check("synchronous", "FULL", 2)
-            if create:
+            if is_new:
                 await self._create()
             else:
-                await self._check()
+                await self._read_head()
             self._witness = Witness(self._path.with_suffix(".head"), self._incarnation)
             self._witness.check(self._head)
         except sqlite3.Error as error:
@@ -221,20 +225,23 @@ class SqliteJournal:
         # The names of the new files must survive a loss of power as well as what is in them.
         sync_directory(self._path.parent)
 
-    async def _check(self) -> None:
+    async def _is_empty(self) -> bool:
+        """Whether the process ended between making the file and writing the schema."""
         version = await self._value("PRAGMA user_version")
         tables = await self._value("SELECT count(*) FROM sqlite_schema")
-        if version == 0 and tables == 0:
-            # The process ended between making the file and writing the schema: nothing was lost.
-            await self._create()
-            return
+        return (version, tables) == (0, 0)
+
+    async def _require_format(self) -> None:
         if await self._value("PRAGMA application_id") != APPLICATION_ID:
             raise JournalError(f"{self._path} is not a gapless log; move it away")
+        version = await self._value("PRAGMA user_version")
         if version != FORMAT_VERSION:
             raise JournalError(
                 f"{self._path} has format {version}, this version reads format {FORMAT_VERSION};"
                 " run the version of gapless that wrote it, or a newer one"
             )
+
+    async def _read_head(self) -> None:
         self._incarnation = await self._value("SELECT value FROM meta WHERE name = 'incarnation'")
         assert self._writer is not None
         rows = list(
