@@ -59,17 +59,20 @@ class _Shard:
             slot = (slot + 1) & mask
         return None
 
-    def add(self, value: int, position: int) -> None:
-        """Adds a hash that is not there."""
+    def add(self, value: int, position: int) -> bool:
+        """Adds a hash; says False, and adds nothing, if it is there."""
         if (self.count + 1) * _LOAD_DENOMINATOR > (self.mask + 1) * _LOAD_NUMERATOR:
             self._grow()
         hashes, mask = self.hashes, self.mask
         slot = (value >> _SHARD_BITS) & mask
-        while hashes[slot] != _FREE:
+        while (found := hashes[slot]) != _FREE:
+            if found == value:
+                return False
             slot = (slot + 1) & mask
         hashes[slot] = value
         self.positions[slot] = position
         self.count += 1
+        return True
 
     def _grow(self) -> None:
         larger = _Shard(2 * (self.mask + 1))
@@ -111,11 +114,9 @@ class RequestIndex:
     def put(self, key: str, position: int) -> None:
         """Remembers a request that is not known."""
         value = self._hash_key(key) or 1
-        shard = self._shards[value & _SHARD_MASK]
-        if shard.get(value) is not None:
+        if not self._shards[value & _SHARD_MASK].add(value, position):
             self._collided[key] = self._unsaved.collided[key] = position
             return
-        shard.add(value, position)
         self._unsaved.pairs.append(value)
         self._unsaved.pairs.append(position)
 
