@@ -11,6 +11,9 @@ RUN := $(BIN)/python -m
 # Slack events for `make demo`: a file or a folder. Without it, the bundled sample.
 EVENTS ?=
 
+# How often `make soak-scenarios` runs each test.
+TIMES ?= 100
+
 # `make bench QUICK=1` measures what P1 to P6 need, in under 3 minutes.
 QUICK ?=
 # How many messages `make bench-large` goes up to.
@@ -24,7 +27,7 @@ BENCH := $(VENV_BENCH)/.installed
 NODE := tests/node/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check protos bench bench-large clean
+.PHONY: help demo run test soak-scenarios check protos bench bench-large clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +40,9 @@ run: $(SERVER) ## Run the service on 127.0.0.1:4275, with its data in ./data
 
 test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 	@$(RUN) pytest -q
+
+soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
+	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)
 
 check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh
 	$(BIN)/ruff format --check
