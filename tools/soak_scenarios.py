@@ -27,6 +27,7 @@ class Tally:
         self.seconds: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Takes what pytest says of each phase of each run."""
         self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed[report.nodeid] += 1
