@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gapless.v1.events_pb2 import Entry
-from gapless_server.journal.port import EMPTY_HEAD, Head, Journal, Round, link
+from gapless_server.journal import port
+from gapless_server.journal.port import EMPTY_HEAD, Head, Journal, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 
 
 def next_round(head: Head, entry_count: int = 1, data: bytes = b"data") -> Round:
     """Returns a round of so many entries that goes on after a head."""
-    first, last = head.position + 1, head.position + entry_count
-    return Round(first, last, data, link(head.chain_hash, first, last, data))
+    return port.next_round(head, head.position + entry_count, data)
 
 
 def chain_of(entry_counts: list[int], head: Head = EMPTY_HEAD) -> list[Round]:

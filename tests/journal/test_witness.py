@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Round, link
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, next_round
 from gapless_server.journal.sqlite import SqliteJournal, SqliteJournalStore
 
 
@@ -17,10 +17,9 @@ async def written(directory: Path, rounds: int) -> Path:
     journal = await store.open("test")
     head = EMPTY_HEAD
     for position in range(1, rounds + 1):
-        data = b"round %d" % position
-        chain_hash = link(head.chain_hash, position, position, data)
-        await journal.append(Round(position, position, data, chain_hash))
-        head = Head(position, chain_hash)
+        record = next_round(head, position, b"round %d" % position)
+        await journal.append(record)
+        head = Head(position, record.chain_hash)
     await journal.close()
     await store.close()
     return store.path("test")
@@ -74,7 +73,7 @@ async def test_a_log_that_is_ahead_of_its_witness_is_whole(tmp_path: Path) -> No
     path = await written(tmp_path, 2)
     old = path.with_suffix(".head").read_bytes()
     journal = await opened(path)
-    await journal.append(Round(3, 3, b"x", link(journal.head.chain_hash, 3, 3, b"x")))
+    await journal.append(next_round(journal.head, 3, b"x"))
     await journal.close()
     path.with_suffix(".head").write_bytes(old)
 

@@ -65,7 +65,7 @@ def chained(rounds: Sequence[Round]) -> list[Round]:
     head = EMPTY_HEAD.chain_hash
     forged = []
     for record in rounds:
-        head = link(head, record.first_position, record.last_position, record.data)
+        head = link(head, record.first_position, record.last_position, record.committed_digest)
         forged.append(record._replace(chain_hash=head))
     return forged
 

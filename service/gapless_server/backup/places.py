@@ -16,7 +16,7 @@ from gapless_server.backup.faults import DamagedBackup, PlaceTaken, UnusableBack
 from gapless_server.core.times import to_timestamp
 from gapless_server.journal.copies import new_draft
 from gapless_server.journal.drafts import DraftLog
-from gapless_server.journal.port import Head, Round, link
+from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.journal.sqlite import NAMESPACE_PATTERN, SqliteJournalStore, sync_directory
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.recount import Result
@@ -116,4 +116,4 @@ def restored_round(head: Head, previous_incarnation: str, time_us: int, uptime_u
     )
     stored = StoredRound(entries=[StoredEntry(entry=entry)], uptime_us=uptime_us)
     data = stored.SerializeToString(deterministic=True)
-    return Round(position, position, data, link(head.chain_hash, position, position, data))
+    return next_round(head, position, data)

@@ -21,6 +21,8 @@ _COMMANDS: Final = {
     "verify": "verify",
     "backup": "backup",
     "restore": "restore",
+    "export": "export",
+    "import-log": "import_log",
     "demo": "demo",
     "bench": "bench",
 }

@@ -53,10 +53,7 @@ class DraftLog:
             raise ValueError(
                 f"round begins at {record.first_position}, the head is {self.head.position}"
             )
-        self._connection.execute(
-            INSERT_ROUND,
-            (record.first_position, record.last_position, record.chain_hash, record.data),
-        )
+        self._connection.execute(INSERT_ROUND, record)
         self.head = Head(record.last_position, record.chain_hash)
 
     def name(self, incarnation: str) -> None:

@@ -35,12 +35,26 @@ class Round(NamedTuple):
     """The entries that are committed together.
 
     `chain_hash` covers this round and, through the hash before it, all earlier ones.
+    `data_digest` is None, or the digest of the data that was committed, where some of it was
+    erased since: the chain is made of that one for ever, and a later round says what the data is.
     """
 
     first_position: int
     last_position: int
     data: bytes
     chain_hash: bytes
+    data_digest: bytes | None = None
+
+    @property
+    def committed_digest(self) -> bytes:
+        """The digest of the data as it was committed."""
+        return digest_of(self.data) if self.data_digest is None else self.data_digest
+
+    def follows(self, before: Head) -> bool:
+        """Whether this round is the next link of the chain after a head."""
+        return self.first_position == before.position + 1 and self.chain_hash == link(
+            before.chain_hash, self.first_position, self.last_position, self.committed_digest
+        )
 
 
 class Head(NamedTuple):
@@ -53,14 +67,25 @@ class Head(NamedTuple):
 EMPTY_HEAD = Head(0, CHAIN_START)
 
 
-def link(before: bytes, first_position: int, last_position: int, data: bytes) -> bytes:
+def digest_of(data: bytes) -> bytes:
+    """Returns the digest of a round's data: BLAKE2b, 32 bytes."""
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def link(before: bytes, first_position: int, last_position: int, digest: bytes) -> bytes:
     """Returns the chain hash of a round: BLAKE2b, 32 bytes.
 
-    The data enters as its own hash, so that a link can be checked without the data.
+    The data enters as its digest, so that a link can be checked without the data.
     """
-    digest = hashlib.blake2b(data, digest_size=32).digest()
     numbers = first_position.to_bytes(8, "big") + last_position.to_bytes(8, "big")
     return hashlib.blake2b(before + numbers + digest, digest_size=32).digest()
+
+
+def next_round(before: Head, last_position: int, data: bytes) -> Round:
+    """Returns the round that follows a head."""
+    first_position = before.position + 1
+    chain_hash = link(before.chain_hash, first_position, last_position, digest_of(data))
+    return Round(first_position, last_position, data, chain_hash)
 
 
 class JournalError(Exception):

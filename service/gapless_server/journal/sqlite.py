@@ -53,24 +53,24 @@ CREATE TABLE rounds (
     first_position INTEGER PRIMARY KEY,
     last_position INTEGER NOT NULL,
     chain_hash BLOB NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL,
+    data_digest BLOB
 ) STRICT""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
 
-INSERT_ROUND = (
-    "INSERT INTO rounds (first_position, last_position, chain_hash, data) VALUES (?, ?, ?, ?)"
-)
+_COLUMNS = "first_position, last_position, data, chain_hash, data_digest"
+INSERT_ROUND = f"INSERT INTO rounds ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - our names
 # Rounds are found by their first position; the one that holds a position is the last to begin
 # at or before it.
-_SELECT = """
-SELECT first_position, last_position, chain_hash, data FROM rounds
+_SELECT = f"""
+SELECT {_COLUMNS} FROM rounds
 WHERE first_position >= (
     SELECT ifnull(max(first_position), 0) FROM rounds WHERE first_position <= ?
 )
 ORDER BY first_position LIMIT ?
-"""
+"""  # noqa: S608 - our names
 
 
 def sync_directory(path: Path) -> None:
@@ -132,10 +132,7 @@ class SqliteJournal:
                 await self._open_file(create=True)
             assert self._writer is not None
             # In autocommit mode one statement is one transaction: one hop between threads.
-            cursor = await self._writer.execute(
-                INSERT_ROUND,
-                (record.first_position, record.last_position, record.chain_hash, record.data),
-            )
+            cursor = await self._writer.execute(INSERT_ROUND, record)
             await cursor.close()
             self._head = Head(record.last_position, record.chain_hash)
             assert self._witness is not None
@@ -161,10 +158,12 @@ class SqliteJournal:
             except sqlite3.Error as error:
                 raise self._unreadable(error) from error
             last = position - 1
-            for first_position, last, chain_hash, data in rows:
+            for row in rows:
+                record = Round._make(row)
+                last = record.last_position
                 if last > self._head.position:
                     return
-                yield Round(first_position, last, data, chain_hash)
+                yield record
             if last < position:
                 raise Corrupt(f"{self._path}: no round holds position {position}")
             position = last + 1

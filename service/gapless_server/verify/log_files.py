@@ -22,7 +22,7 @@ from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION
 _READ_ROUNDS: Final = 64
 
 _SELECT: Final = """
-SELECT first_position, last_position, chain_hash, data FROM rounds
+SELECT first_position, last_position, data, chain_hash, data_digest FROM rounds
 WHERE first_position > ? ORDER BY first_position LIMIT ?
 """
 
@@ -87,11 +87,12 @@ class LogFile:
                 raise Corrupt(
                     f"{self.path} cannot be read after position {after}: {error}"
                 ) from error
-            for first, last, chain_hash, data in rows:
-                if first > self._newest_round:
+            for row in rows:
+                record = Round._make(row)
+                if record.first_position > self._newest_round:
                     return
-                yield Round(first, last, data, chain_hash)
-                after = first
+                yield record
+                after = record.first_position
             if not rows:
                 return
 

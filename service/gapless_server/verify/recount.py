@@ -21,7 +21,7 @@ from gapless_server.core.audit import BREACHES_MAX
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
-from gapless_server.journal.port import EMPTY_HEAD, Head, Round, link
+from gapless_server.journal.port import EMPTY_HEAD, Head, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.heads import HeadCount
 
@@ -127,10 +127,7 @@ class Recount:
             else:
                 self._breach(f"{_named(record)}: the round before ends at position {before}")
             return
-        expected = link(
-            self._head.chain_hash, record.first_position, record.last_position, record.data
-        )
-        if record.chain_hash != expected:
+        if not record.follows(self._head):
             self._breach(
                 f"{_named(record)}: the hash is not that of these bytes after position {before};"
                 " they were changed, or what stands before them was"

@@ -11,7 +11,7 @@ from gapless_server.checkpoint.port import Checkpoint, CheckpointHead
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
-from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round, link
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.checkpointer import Checkpointer
 from gapless_server.writer.clock import LogTime
@@ -114,10 +114,7 @@ class History:
         self.requests.load(*await checkpoint.load_requests())
 
     async def _replay_round(self, record: Round) -> None:
-        expected = link(
-            self.head.chain_hash, record.first_position, record.last_position, record.data
-        )
-        if record.first_position != self.head.position + 1 or record.chain_hash != expected:
+        if not record.follows(self.head):
             raise Corrupt(
                 f"namespace {self._name}: the round at position {record.first_position} does not"
                 f" continue the chain after position {self.head.position}"

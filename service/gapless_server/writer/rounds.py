@@ -16,7 +16,7 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
-from gapless_server.journal.port import Head, Round, link
+from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer, round_data
@@ -137,9 +137,8 @@ class RoundBuilder:
         """Returns the round as the journal takes it; None if nothing was committed in it."""
         if not self._entries:
             return None
-        first, last = self._head.position + 1, self._next_position - 1
         data = round_data(self._entries, self._time.uptime_us)
-        return Round(first, last, data, link(self._head.chain_hash, first, last, data))
+        return next_round(self._head, self._next_position - 1, data)
 
     def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
         try:
