@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,13 @@ from gapless_server.writer.clock import Clock
 from gapless_server.writer.entries import receipt_of, result_of
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
+from gapless_server.writer.wire import bytes_tag, field
 
 SERVICE = DESCRIPTOR.services_by_name["EventService"]
+
+_CURSOR = bytes_tag(WatchResponse.CURSOR_FIELD_NUMBER)
+_ENTRIES = bytes_tag(WatchResponse.ENTRIES_FIELD_NUMBER)
+_START_CURSOR = bytes_tag(Entries.START_CURSOR_FIELD_NUMBER)
 
 # A response of a stream is sent once it holds so much; below gRPC's 4 MiB for a message, also
 # with one entry of the largest size on top: see rpc/sizes.py.
@@ -102,15 +107,15 @@ class EventServicer:
                         yield _reset(namespace).SerializeToString()
                         return
                     async for response in self._responses(namespace, start.position, wanted):
-                        yield response.SerializeToString()
+                        yield response
                     raise Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
         except Refused as refusal:
             await abort(context, refusal)
 
     async def _responses(
         self, namespace: Namespace, position: int, wanted: Filter
-    ) -> AsyncIterator[WatchResponse]:
-        """Yields the log from after `position` on, until the service stops.
+    ) -> AsyncIterator[bytes]:
+        """Yields the log from after `position` on, until the service stops, as WatchResponses.
 
         The seam between what is there and what comes: `position` is all that a stream remembers,
         and each turn asks for everything after it, from memory or from disk.
@@ -124,10 +129,10 @@ class EventServicer:
                 pulse.beat()
                 yield WatchResponse(
                     cursor=_cursor(namespace, position), caught_up=CaughtUp(position=position)
-                )
+                ).SerializeToString()
             if pulse.is_due:
                 pulse.beat()
-                yield self._heartbeat(namespace, position)
+                yield self._heartbeat(namespace, position).SerializeToString()
             if position >= namespace.head.position:
                 await self._news(namespace, pulse.seconds_left)
                 continue
@@ -135,10 +140,7 @@ class EventServicer:
                 start_cursor, position = _cursor(namespace, position), reached
                 if entries:
                     pulse.beat()
-                    yield WatchResponse(
-                        cursor=_cursor(namespace, position),
-                        entries=Entries(entries=entries, start_cursor=start_cursor),
-                    )
+                    yield _with_entries(entries, start_cursor, _cursor(namespace, position))
                 if self._stopping.is_set():
                     return
                 if pulse.is_due or (not caught_up and position >= catch_up_to):
@@ -277,24 +279,29 @@ def _reset(namespace: Namespace) -> WatchResponse:
     )
 
 
+def _with_entries(entries: Sequence[bytes], start_cursor: str, cursor: str) -> bytes:
+    """Returns a serialized WatchResponse, put together from fields of Entries."""
+    shown = b"".join([*entries, field(_START_CURSOR, start_cursor.encode())])
+    return field(_CURSOR, cursor.encode()) + field(_ENTRIES, shown)
+
+
 async def _chunks(
     namespace: Namespace, position: int, wanted: Filter
-) -> AsyncIterator[tuple[list[Entry], int]]:
+) -> AsyncIterator[tuple[list[bytes], int]]:
     """Yields the entries after `position` in handfuls, each with the position it reaches.
 
     A handful may be empty where the filter leaves everything out: a long search must neither
     hold up the other calls nor look like a stream that is dead.
     """
-    entries: list[Entry] = []
+    entries: list[bytes] = []
     size_bytes = scanned = 0
     async for committed in namespace.rounds_from(position + 1):
-        skip = position + 1 - committed.record.first_position
-        for stored in committed.entries[skip:]:
-            position = stored.entry.position
+        for part in wanted.parts(committed, position + 1 - committed.record.first_position):
+            position += 1
             scanned += 1
-            for entry in wanted.apply([stored]):
-                entries.append(entry)
-                size_bytes += entry.ByteSize()
+            if part:
+                entries.append(part)
+                size_bytes += len(part)
             if size_bytes >= RESPONSE_BYTES or scanned >= SCANNED_ENTRIES:
                 yield entries, position
                 entries, size_bytes, scanned = [], 0, 0

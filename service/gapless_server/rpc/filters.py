@@ -9,11 +9,14 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gapless.v1 import options_pb2
-from gapless.v1.events_pb2 import Entry, Event, EventFilter
+from gapless.v1.events_pb2 import Entries, Entry, Event, EventFilter
 from gapless_server.core.refusals import FieldFault, invalid_fields
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
+from gapless_server.writer.feed import CommittedRound
+from gapless_server.writer.wire import bytes_tag, field
 
-_EVENT_FIELDS = {field.name: field for field in Event.DESCRIPTOR.oneofs_by_name["event"].fields}
+_EVENT_FIELDS = {one.name: one for one in Event.DESCRIPTOR.oneofs_by_name["event"].fields}
+_ENTRY = bytes_tag(Entries.ENTRIES_FIELD_NUMBER)
 
 
 def _message_type(field: FieldDescriptor) -> Descriptor:
@@ -56,8 +59,8 @@ def without_secrets(event: Event) -> Event:
     shown = Event()
     shown.CopyFrom(event)
     message: Message = getattr(shown, name)
-    for field in secrets:
-        message.ClearField(field)
+    for name_of_secret in secrets:
+        message.ClearField(name_of_secret)
     return shown
 
 
@@ -119,6 +122,24 @@ class Filter:
                     request_id=entry.request_id,
                     events=shown,
                 )
+
+    def parts(self, committed: CommittedRound, start: int) -> Iterator[bytes]:
+        """Yields each entry of a round, from an index on, as a field of Entries.
+
+        One of which nothing is wanted is empty. Who wants everything shares what the first made.
+        """
+        entries = committed.entries
+        if self._conditions:
+            yield from map(self._part, entries[start:])
+            return
+        shown = committed.shown
+        for index in range(start, len(entries)):
+            while index >= len(shown):
+                shown.append(self._part(entries[len(shown)]))
+            yield shown[index]
+
+    def _part(self, stored: StoredEntry) -> bytes:
+        return b"".join(field(_ENTRY, one.SerializeToString()) for one in self.apply([stored]))
 
 
 def _same(shown: Event, event: Event) -> bool:

@@ -11,12 +11,17 @@ from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 
 
 class CommittedRound:
-    """A durable round; taken apart only when somebody looks into it."""
+    """A durable round; taken apart only when somebody looks into it.
 
-    __slots__ = ("_stored", "record")
+    `shown` is for who shows all of it to many readers: its first entries, as far as one of them has
+    come, in the form that all of them send.
+    """
+
+    __slots__ = ("_stored", "record", "shown")
 
     def __init__(self, record: Round) -> None:
         self.record = record
+        self.shown: list[bytes] = []
         self._stored: StoredRound | None = None
 
     @property
