@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from bench import plots, probes, slow_disk
-from bench.report import Report, machine, target_table
+from bench.report import BUSY, Report, is_busy, machine, target_table
 from bench.run import Servers, run_cells
 from bench.servers import work_directory
 from bench.systems import full_cells, quick_cells
@@ -29,7 +30,7 @@ def main() -> None:
     cells = quick_cells() if options.quick else full_cells()
     with work_directory() as directory, progress() as bar:
         before = machine(directory)
-        task = bar.add_task("starting", total=rounds * len(cells))
+        task = bar.add_task("starting", total=rounds * len(cells) + probes.COUNT + slow_disk.COUNT)
 
         def on_news(what: str) -> None:
             bar.update(task, description=f"{what:40}", advance=1)
@@ -53,6 +54,11 @@ def main() -> None:
     report.write(options.results, name)
     plots.draw(measured, options.results)
     print(target_table(report.targets))
+    if is_busy(before):
+        print(f"\n{BUSY}")
+    broken = [*recounted["breaches"], *(one for cell in measured for one in cell.breaches)]
+    if broken:
+        sys.exit(f"\na promise is broken: {broken[0]}; {len(broken)} in all, see {name}.json")
     print(f"\nwritten to {options.results / name}.json and .md")
 
 

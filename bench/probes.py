@@ -24,6 +24,8 @@ from gapless_server.load.plan import DriverSpec, Load
 from gapless_server.load.processes import run_load
 from gapless_server.load.tally import LoadResult
 
+# How many probes there are, for the progress bar.
+COUNT = 4
 READS = 300
 LIST_ITEMS = 100
 UNREAD_CHANNELS = 200

@@ -16,6 +16,11 @@ from bench.run import Measured
 from bench.servers import file_system
 from bench.targets import Target
 
+BUSY = (
+    "**The machine was busy with something else**: figures are too low, and ratios are those of"
+    " systems that fight for the processor. Run it again on a machine that is idle."
+)
+
 
 @dataclass(slots=True)
 class Report:
@@ -52,6 +57,8 @@ class Report:
             _pairs(self.settings),
             "Versions: " + "; ".join(self.versions.values()),
         ]
+        if is_busy(self.machine):
+            parts.append(BUSY)
         parts += [f"Left out: {peer}: {why}" for peer, why in self.left_out.items()]
         entries, breaches = self.recounted["entries"], self.recounted["breaches"]
         parts.append(f"Recounted: {entries:,} entries of ours, {len(breaches)} broken promises.")
@@ -66,6 +73,11 @@ class Report:
         text = json.dumps(self.as_json(), indent=1)
         (directory / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
         (directory / f"{name}.md").write_text(self.as_markdown(), encoding="utf-8")
+
+
+def is_busy(found: Mapping[str, Any]) -> bool:
+    """Whether something else was running on the machine."""
+    return float(found["load_average_before"]) > float(found["cores"]) / 2
 
 
 def machine(directory: Path) -> dict[str, Any]:

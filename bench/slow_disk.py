@@ -16,6 +16,9 @@ ASKED_OF_REDIS = {1: 1.6, 5: 2.4}
 ASKED_OF_POSTGRES = 80.0
 LOAD = Shape(1, 128, HOT)
 ROUNDS = 3
+SYSTEMS = (SDK, REDIS, postgres(4), postgres(16))
+# How many loads there are, for the progress bar.
+COUNT = ROUNDS * len(ASKED_OF_REDIS) * len(SYSTEMS)
 
 
 def run(directory: Path, seconds: float, on_news: OnNews) -> tuple[dict[str, Any], list[Target]]:
@@ -43,7 +46,7 @@ def _measure(
     environment = {"LD_PRELOAD": str(library), "BENCH_FSYNC_DELAY_US": str(delay_ms * 1000)}
     place = directory / f"slow-{delay_ms}"
     place.mkdir(mode=0o755)
-    cells = [Cell(system, LOAD) for system in (SDK, REDIS, postgres(4), postgres(16))]
+    cells = [Cell(system, LOAD) for system in SYSTEMS]
     with Servers(place, environment) as servers:
         return run_cells(
             servers, cells, ROUNDS, seconds, lambda what: on_news(f"fsync + {delay_ms} ms, {what}")

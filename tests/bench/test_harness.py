@@ -121,3 +121,15 @@ def test_the_full_run_has_every_load_that_was_asked_for() -> None:
     }
     assert {shape.channels for shape in shapes} == {1, 1000}
     assert {cell.shape.frame_posts for cell in full_cells()} == {0, 100, 1000}
+
+
+@pytest.mark.parametrize(("load_average", "busy"), [(0.2, False), (6.0, True)])
+def test_a_busy_machine_is_told(
+    measured: tuple[list[Measured], dict[str, object]], load_average: float, busy: bool
+) -> None:
+    results, recounted = measured
+    found = {"cores": 2, "load_average_before": load_average}
+
+    text = Report({}, found, {}, {}, results, [], recounted).as_markdown()
+
+    assert ("The machine was busy" in text) is busy
