@@ -20,13 +20,14 @@ SOURCE = ROOT / "client/gapless/_async"
 TARGET = ROOT / "client/gapless/_sync"
 
 # These wait, each colour in its own way; they have one interface.
-BY_HAND = {"__init__.py", "_pipeline.py", "_transport.py"}
+BY_HAND = {"__init__.py", "_holding.py", "_pipeline.py", "_transport.py"}
 BY_HAND_IN_TARGET = BY_HAND | {"_watchdog.py"}
 
 # Applied in this order to the whole text, docstrings included.
 RULES = (
     (r"\basync def\b", "def"),
     (r"\basync for\b", "for"),
+    (r"\basync with\b", "with"),
     (r"\bawait ", ""),
     (r"\b__aiter__\b", "__iter__"),
     (r"\b__anext__\b", "__next__"),
@@ -34,7 +35,7 @@ RULES = (
     (r"\b__aexit__\b", "__exit__"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAsyncIterator\b", "Iterator"),
-    (r"\bAsync(Client|Pager|Watch|EventReader)\b", r"\1"),
+    (r"\bAsync(Client|Pager|Watch|EventReader|Batch|HeldLock)\b", r"\1"),
     (r"\bgapless\._async\b", "gapless._sync"),
     (r"\bany number of tasks at once\b", "any number of threads at once"),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -45,6 +46,10 @@ _COMMANDS_TAG: Final = _tag(commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER)
 _HEADERS_KEPT_MAX: Final = 4096
 
 
+# A command with the one field set that a kind of command names.
+new_command: Callable[..., commands_pb2.Command] = commands_pb2.Command
+
+
 class CommandRequest(Request, Protocol):
     """What the request of every command has."""
 
@@ -54,7 +59,7 @@ class CommandRequest(Request, Protocol):
 class CommandKind(Generic[ResponseT_co]):
     """One kind of command: a field of ``Command``, and the response of the same name."""
 
-    __slots__ = ("_headers", "_tag", "field")
+    __slots__ = ("_headers", "_tag", "field", "response")
 
     def __init__(self, field: str, response: type[ResponseT_co]) -> None:
         """`field` is its name in ``Command`` and ``CommandResult``; `response` types the answer.
@@ -69,13 +74,17 @@ class CommandKind(Generic[ResponseT_co]):
         if result_field.message_type is not response.DESCRIPTOR:
             raise ValueError(f"command {field!r} is not answered by {response.DESCRIPTOR.name}")
         self.field = field
+        self.response = response
         self._tag = _tag(command_field.number)
         self._headers: dict[int, bytes] = {}
 
-    def encode(self, request: CommandRequest) -> bytes:
-        """The request as one element of a frame."""
+    def encode(self, request: CommandRequest, guards: bytes = b"") -> bytes:
+        """The request as one element of a frame, behind its guards."""
         data = request.SerializeToString()
         size = len(data)
+        if guards:
+            command = guards + self._tag + _varint(size) + data
+            return _COMMANDS_TAG + _varint(len(command)) + command
         header = self._headers.get(size)
         if header is None:
             header = self._header(size)
@@ -121,8 +130,9 @@ class PendingCommand:
         request: CommandRequest,
         deadline: float,
         attempts_max: int | None,
+        guards: bytes = b"",
     ) -> None:
-        self.data = kind.encode(request)
+        self.data = kind.encode(request, guards)
         self.field = kind.field
         self.request = request
         # On the clock of time.monotonic().

@@ -81,6 +81,12 @@ class GaplessError(Exception):
         """True if the command may have been applied although this error is raised. Send it again
         with the same request id, or ask ``client.events.get_request(request_id)``."""
 
+    @property
+    def batch_index(self) -> int | None:
+        """Which command of a batch was refused, from 0; None if it was not a command of a batch."""
+        index = self.metadata.get("batch_index")
+        return None if index is None else int(index)
+
     def for_request(self, request_id: str, *, outcome_unknown: bool) -> Self:
         """A copy that names the command, so that each waiting caller has an error of its own."""
         return type(self)(

@@ -12,6 +12,7 @@ import grpc
 
 from gapless._version import __version__
 from gapless.metadata import CallMetadata, call_metadata
+from gapless.v1.guards_pb2 import Guard
 
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -80,6 +81,7 @@ class CallOptions:
     timeout_seconds: float
     attempts_max: int | None
     min_position: int | None
+    guards: tuple[Guard, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError if an option breaks its rule."""

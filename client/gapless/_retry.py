@@ -96,6 +96,13 @@ def refusal_leaves_outcome_open(error: GaplessError) -> bool:
     return isinstance(error, OutcomeUnknown)
 
 
+def call_leaves_outcome_open(error: GaplessError) -> bool:
+    """Whether a command may have been applied that was sent by a call of its own, and failed so."""
+    return refusal_leaves_outcome_open(error) or (
+        not error.reason and break_leaves_outcome_open(error)
+    )
+
+
 def break_leaves_outcome_open(error: GaplessError) -> bool:
     """Whether a command may have been applied that was under way when its stream broke so."""
     return error.code not in _STREAM_REFUSED

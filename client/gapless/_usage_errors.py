@@ -28,6 +28,20 @@ class ClientElsewhereError(GaplessError):
     retry_advice = RetryAdvice.NEVER
 
 
+class ReadInBatchError(GaplessError):
+    """A read was asked of a batch, which holds commands only and has not run yet."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    retry_advice = RetryAdvice.NEVER
+
+
+def read_in_batch_error() -> ReadInBatchError:
+    """For reads through a batch."""
+    return ReadInBatchError(
+        "a batch holds commands only; read through the client, before the batch or after it"
+    )
+
+
 def closed_error() -> ClientClosedError:
     """For calls on a client that was closed."""
     return ClientClosedError("the client is closed; create a new one")

@@ -8,21 +8,25 @@ from __future__ import annotations
 import math
 import random
 import time
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
 from gapless._async._connection import Connection
 from gapless._async._pipeline import Pipeline
 from gapless._async._transport import ResponseStream, RpcError, failed_call, sleep
-from gapless._commands import CommandKind, CommandRequest, PendingCommand
+from gapless._commands import CommandKind, CommandRequest, PendingCommand, new_command
 from gapless._error_decoding import from_failed_call
+from gapless._guarding import encoded_guards
 from gapless._options import CallOptions, check_timeout
 from gapless._queries import QueryKind, Request
-from gapless._retry import seconds_before_retry
+from gapless._retry import call_leaves_outcome_open, seconds_before_retry
 from gapless.errors import GaplessError
+from gapless.v1.commands_pb2 import ExecuteRequest, ExecuteResponse
 
 ResponseT = TypeVar("ResponseT", bound=Message)
+
+_EXECUTE: Final = QueryKind("CommandService.Execute", ExecuteResponse)
 
 
 class Calls:
@@ -33,7 +37,12 @@ class Calls:
         self.options = options
         self.read_metadata = options.read_metadata()
         self._command_metadata = options.command_metadata()
+        self._guards = encoded_guards(options.guards)
         self._pipeline: Pipeline | None = None
+
+    def without_guards(self) -> Calls:
+        """The same calls, without the guards of their commands."""
+        return Calls(self.connection, self.options.replace(guards=()))
 
     async def submit(
         self, kind: CommandKind[ResponseT], request: CommandRequest, timeout: float | None
@@ -51,7 +60,9 @@ class Calls:
         pipeline = self._pipeline
         if pipeline is None or not self.connection.is_usable:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
-        command = PendingCommand(kind, request, self._deadline(timeout), self.options.attempts_max)
+        command = PendingCommand(
+            kind, request, self._deadline(timeout), self.options.attempts_max, self._guards
+        )
         while True:
             try:
                 response: ResponseT = await pipeline.run(command)
@@ -61,6 +72,37 @@ class Calls:
                 if wait is None:
                     raise
             await sleep(wait)
+
+    async def submit_alone(
+        self,
+        kind: CommandKind[ResponseT],
+        request: CommandRequest,
+        timeout: float | None,
+        wait_seconds: float,
+    ) -> ResponseT:
+        """Runs a command by a call of its own, and returns its response.
+
+        For one that may wait in the service: in a stream it would hold up those behind it.
+
+        Args:
+            kind: which command.
+            request: its request, with a request id.
+            timeout: seconds for all attempts together; None: those of the client, and the wait.
+            wait_seconds: how long it may wait in the service.
+
+        Raises:
+            GaplessError: it was refused, or its time is over.
+        """
+        if timeout is None:
+            timeout = self.options.timeout_seconds + wait_seconds
+        command = new_command(**{kind.field: request}, guards=self.options.guards)
+        try:
+            response = await self.query(_EXECUTE, ExecuteRequest(command=command), timeout)
+        except GaplessError as error:
+            outcome_unknown = call_leaves_outcome_open(error)
+            raise error.for_request(request.request_id, outcome_unknown=outcome_unknown) from error
+        answer: ResponseT = getattr(response.result, kind.field)
+        return answer
 
     async def query(
         self, kind: QueryKind[ResponseT], request: Request, timeout: float | None

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 
+from gapless._async._batch import AsyncBatch
 from gapless._async._calls import Calls
 from gapless._async._connection import Connection
+from gapless._async._groups import Groups
 from gapless._async._transport import Channel
-from gapless._async.channels import Channels
-from gapless._async.config import Config
 from gapless._async.events import Events
-from gapless._async.ledgers import Ledgers
-from gapless._async.list_items import ListItems
-from gapless._async.lists import Lists
-from gapless._async.memberships import Memberships
-from gapless._async.messages import Messages
-from gapless._async.notification_settings import NotificationSettings
 from gapless._async.operations import Operations
-from gapless._async.pools import Pools
-from gapless._async.push_subscriptions import PushSubscriptions
-from gapless._async.reactions import Reactions
-from gapless._async.read_markers import ReadMarkers
-from gapless._async.reservations import Reservations
-from gapless._async.threads import Threads
+from gapless._guarding import GuardLike, as_guards
 from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, StubFactory
 from gapless.metadata import DEFAULT_TARGET, CallMetadata
 
 StubT = TypeVar("StubT")
 
 
-class AsyncClient:
+class AsyncClient(Groups):
     """Talks to a gapless service.
 
     One client serves any number of tasks at once: their commands share one pipelined stream for
@@ -81,34 +70,7 @@ class AsyncClient:
     def _set_up(self, connection: Connection, options: CallOptions) -> None:
         self._connection = connection
         self._calls = calls = Calls(connection, options)
-        self.channels = Channels(calls)
-        """Create, read, change and archive channels."""
-        self.messages = Messages(calls)
-        """Post, edit, delete and read messages."""
-        self.threads = Threads(calls)
-        """Reply to messages and read the replies."""
-        self.reactions = Reactions(calls)
-        """Add, remove, toggle and read reactions."""
-        self.memberships = Memberships(calls)
-        """Join and leave channels, and read who is in them."""
-        self.read_markers = ReadMarkers(calls)
-        """Mark channels as read and read what is unread."""
-        self.notification_settings = NotificationSettings(calls)
-        """Write and read what users want to be told."""
-        self.push_subscriptions = PushSubscriptions(calls)
-        """Write, remove and read endpoints of users."""
-        self.config = Config(calls)
-        """Write, delete and read configuration."""
-        self.lists = Lists(calls)
-        """Create, reorder, delete and read ordered lists."""
-        self.list_items = ListItems(calls)
-        """Insert, edit, move, delete and read the items of lists."""
-        self.pools = Pools(calls)
-        """Create, change, check and clean up pools of numbers."""
-        self.reservations = Reservations(calls)
-        """Reserve, keep, release and read the numbers of pools."""
-        self.ledgers = Ledgers(calls)
-        """Create accounts, move amounts between them, and read both."""
+        super().__init__(calls)
         self.events = Events(calls)
         """Watch and read the log, and ask what became of a command."""
         self.operations = Operations(calls)
@@ -150,6 +112,47 @@ class AsyncClient:
             min_position=min_position,
         )
         return _View(self._connection, options)
+
+    def with_guards(self, *guards: GuardLike) -> AsyncClient:
+        """A view of this client whose commands are run only if these guards hold.
+
+        Guards are in ``gapless.guards``, and a lock that is held is one. They are checked by the
+        service right before each command; if one does not hold, the command raises GuardFailed.
+        The guards of this client hold as well. It shares the connection, and closing it does
+        nothing.
+
+        Raises:
+            LockLostError: one of them is a lock that is lost.
+        """
+        options = self._calls.options
+        return _View(
+            self._connection, options.replace(guards=(*options.guards, *as_guards(guards)))
+        )
+
+    def batch(
+        self,
+        *,
+        guards: Sequence[GuardLike] = (),
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncBatch:
+        """Commands that are run as one, all of them or none: an ``async with`` block.
+
+        In the block, call the methods of the batch as you would those of the client. Nothing is
+        sent before the block ends, and what they return is filled in only then. If a command is
+        refused, its error is raised at the end of the block, with ``batch_index`` saying which it
+        was, and nothing has happened. If the block raises, nothing is sent.
+
+        Args:
+            guards: what must hold for the batch to be run: see `with_guards`.
+            request_id: the idempotency key of the whole batch. None: one is made.
+            timeout: seconds for all attempts together. None: the client's.
+
+        Raises:
+            LockLostError: a guard is a lock that is lost.
+        """
+        calls = self._calls
+        return AsyncBatch(calls, (*calls.options.guards, *as_guards(guards)), request_id, timeout)
 
     def stub(self, stub_class: StubFactory[StubT]) -> StubT:
         """A raw stub on this client's connection, such as ``channels_pb2_grpc.ChannelServiceStub``.
