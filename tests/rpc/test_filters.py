@@ -27,10 +27,10 @@ def _positions(parts: list[bytes]) -> list[list[int]]:
     return [[entry.position for entry in Entries.FromString(part).entries] for part in parts]
 
 
-def test_every_entry_is_a_part_and_one_without_events_is_empty() -> None:
+def test_g1_without_a_filter_every_entry_is_given_also_one_without_events() -> None:
     parts = list(Filter(EventFilter()).parts(_round(), 0))
 
-    assert _positions(parts) == [[5], [6], []]
+    assert _positions(parts) == [[5], [6], [7]]
 
 
 def test_a_filter_leaves_entries_empty() -> None:
@@ -51,5 +51,5 @@ def test_who_wants_everything_shares_what_another_made_and_begins_where_it_likes
 def test_a_late_reader_may_be_the_first() -> None:
     committed = _round()
 
-    assert _positions(list(Filter(EventFilter()).parts(committed, 1))) == [[6], []]
-    assert _positions(list(Filter(EventFilter()).parts(committed, 0))) == [[5], [6], []]
+    assert _positions(list(Filter(EventFilter()).parts(committed, 1))) == [[6], [7]]
+    assert _positions(list(Filter(EventFilter()).parts(committed, 0))) == [[5], [6], [7]]

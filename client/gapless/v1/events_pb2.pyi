@@ -9,6 +9,7 @@ import gapless.v1.channels_pb2
 import gapless.v1.commands_pb2
 import gapless.v1.common_pb2
 import gapless.v1.config_pb2
+import gapless.v1.erasures_pb2
 import gapless.v1.ledgers_pb2
 import gapless.v1.lists_pb2
 import gapless.v1.locks_pb2
@@ -74,6 +75,7 @@ class Event(google.protobuf.message.Message):
     LOCK_RELEASED_FIELD_NUMBER: builtins.int
     LOCK_EXPIRED_FIELD_NUMBER: builtins.int
     LOG_RESTORED_FIELD_NUMBER: builtins.int
+    MESSAGE_REDACTED_FIELD_NUMBER: builtins.int
     @property
     def channel_created(self) -> gapless.v1.channels_pb2.ChannelCreated:
         """A channel came into being."""
@@ -226,6 +228,10 @@ class Event(google.protobuf.message.Message):
     def log_restored(self) -> gapless.v1.restores_pb2.LogRestored:
         """The log was restored from a backup, or imported."""
 
+    @property
+    def message_redacted(self) -> gapless.v1.erasures_pb2.MessageRedacted:
+        """The content of a message was erased."""
+
     def __init__(
         self,
         *,
@@ -267,10 +273,11 @@ class Event(google.protobuf.message.Message):
         lock_released: gapless.v1.locks_pb2.LockReleased | None = ...,
         lock_expired: gapless.v1.locks_pb2.LockExpired | None = ...,
         log_restored: gapless.v1.restores_pb2.LogRestored | None = ...,
+        message_redacted: gapless.v1.erasures_pb2.MessageRedacted | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "log_restored", b"log_restored", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "log_restored", b"log_restored", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "pool_created", "pool_updated", "numbers_reserved", "reservation_confirmed", "reservation_renewed", "reservations_released", "account_created", "transfer_made", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted", "lock_acquired", "lock_renewed", "lock_released", "lock_expired", "log_restored"] | None: ...
+    def HasField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "log_restored", b"log_restored", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "message_redacted", b"message_redacted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["account_created", b"account_created", "channel_archived", b"channel_archived", "channel_created", b"channel_created", "channel_updated", b"channel_updated", "config_deleted", b"config_deleted", "config_set", b"config_set", "event", b"event", "list_created", b"list_created", "list_deleted", b"list_deleted", "list_item_deleted", b"list_item_deleted", "list_item_edited", b"list_item_edited", "list_item_moved", b"list_item_moved", "list_item_result_recorded", b"list_item_result_recorded", "list_items_inserted", b"list_items_inserted", "list_reordered", b"list_reordered", "lock_acquired", b"lock_acquired", "lock_expired", b"lock_expired", "lock_released", b"lock_released", "lock_renewed", b"lock_renewed", "log_restored", b"log_restored", "member_joined", b"member_joined", "member_left", b"member_left", "message_deleted", b"message_deleted", "message_edited", b"message_edited", "message_posted", b"message_posted", "message_redacted", b"message_redacted", "notification_setting_changed", b"notification_setting_changed", "numbers_reserved", b"numbers_reserved", "pool_created", b"pool_created", "pool_updated", b"pool_updated", "push_subscription_removed", b"push_subscription_removed", "push_subscription_upserted", b"push_subscription_upserted", "reaction_added", b"reaction_added", "reaction_removed", b"reaction_removed", "read_marked", b"read_marked", "reply_posted", b"reply_posted", "reservation_confirmed", b"reservation_confirmed", "reservation_renewed", b"reservation_renewed", "reservations_released", b"reservations_released", "transfer_made", b"transfer_made"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["channel_created", "channel_updated", "channel_archived", "message_posted", "message_edited", "message_deleted", "reply_posted", "reaction_added", "reaction_removed", "member_joined", "member_left", "read_marked", "notification_setting_changed", "push_subscription_upserted", "push_subscription_removed", "pool_created", "pool_updated", "numbers_reserved", "reservation_confirmed", "reservation_renewed", "reservations_released", "account_created", "transfer_made", "config_set", "config_deleted", "list_created", "list_items_inserted", "list_item_edited", "list_item_moved", "list_reordered", "list_item_deleted", "list_item_result_recorded", "list_deleted", "lock_acquired", "lock_renewed", "lock_released", "lock_expired", "log_restored", "message_redacted"] | None: ...
 
 global___Event = Event
 
@@ -433,8 +440,9 @@ global___WatchResponse = WatchResponse
 
 @typing.final
 class Entries(google.protobuf.message.Message):
-    """Some entries, in order. An entry holds only those of its events that the
-    filter asks for, and is left out if there are none.
+    """Some entries, in order. With a filter, an entry holds only those of its events
+    that the filter asks for, and is left out if there are none. Without one, every
+    entry is given, also one without events, and the positions have no hole.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -106,11 +106,15 @@ class Filter:
         return all(condition(name, message) for condition in self._conditions)
 
     def apply(self, entries: Iterable[StoredEntry]) -> Iterator[Entry]:
-        """Yields the entries with the events that are wanted, leaving out those with none."""
+        """Yields the entries with the events that are wanted.
+
+        A filter leaves out an entry with none of them; who wants everything is given every entry,
+        so that the positions have no hole.
+        """
         for stored in entries:
             entry = stored.entry
             events = [event for event in entry.events if self._wants is None or self._wants(event)]
-            if not events:
+            if not events and self._conditions:
                 continue
             shown = [without_secrets(event) for event in events]
             if len(events) == len(entry.events) and all(map(_same, shown, events)):
@@ -126,7 +130,8 @@ class Filter:
     def parts(self, committed: CommittedRound, start: int) -> Iterator[bytes]:
         """Yields each entry of a round, from an index on, as a field of Entries.
 
-        One of which nothing is wanted is empty. Who wants everything shares what the first made.
+        One of which a filter wants nothing is empty. Who wants everything shares what the first
+        made.
         """
         entries = committed.entries
         if self._conditions:
