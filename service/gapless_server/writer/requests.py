@@ -76,10 +76,16 @@ class _Shard:
 
     def _grow(self) -> None:
         larger = _Shard(2 * (self.mask + 1))
+        hashes, positions, mask = larger.hashes, larger.positions, larger.mask
+        # Repeats `add` without its questions: every request id is moved several times.
         for value, position in zip(self.hashes, self.positions, strict=True):
             if value != _FREE:
-                larger.add(value, position)
-        self.hashes, self.positions, self.mask = larger.hashes, larger.positions, larger.mask
+                slot = (value >> _SHARD_BITS) & mask
+                while hashes[slot] != _FREE:
+                    slot = (slot + 1) & mask
+                hashes[slot] = value
+                positions[slot] = position
+        self.hashes, self.positions, self.mask = hashes, positions, mask
 
     def load(self, hashes: bytes, positions: bytes) -> None:
         """Takes over the slots of a shard that was stored."""

@@ -21,13 +21,23 @@ def _varint(value: int) -> bytes:
 
 
 # Lengths and small numbers are looked up: every field has one.
-_LOOKED_UP = 1 << 14
+_LOOKED_UP_BITS = 14
+_LOOKED_UP = 1 << _LOOKED_UP_BITS
 _VARINTS = [_varint(value) for value in range(_LOOKED_UP)]
+# The lower half of a number of two halves, to be followed by its upper half. Positions are such
+# numbers for the first 268 million entries, and each is written twice.
+_LOWER_HALVES = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(_LOOKED_UP)]
+_LOWER_HALF = _LOOKED_UP - 1
+_TWO_HALVES = 1 << 2 * _LOOKED_UP_BITS
 
 
 def varint(value: int) -> bytes:
     """Returns a number of at least 0 as a varint."""
-    return _VARINTS[value] if value < _LOOKED_UP else _varint(value)
+    if value < _LOOKED_UP:
+        return _VARINTS[value]
+    if value < _TWO_HALVES:
+        return _LOWER_HALVES[value & _LOWER_HALF] + _VARINTS[value >> _LOOKED_UP_BITS]
+    return _varint(value)
 
 
 def number_tag(number: int) -> bytes:
