@@ -188,7 +188,12 @@ async def test_g11_the_times_of_a_log_never_go_back() -> None:
     clock.advance(1)
     assert log_clock.now() == LogTime(81_000_000, 21_000_000)
 
-    clock.jump(100)
+    clock.jump(30.009)
+    assert log_clock.now() == LogTime(81_000_000, 21_000_000)
+    clock.jump(0.001)
+    assert log_clock.now() == LogTime(81_010_000, 21_000_000)
+
+    clock.jump(69.99)
     assert log_clock.now() == LogTime(151_000_000, 21_000_000)
 
     clock.jump(-1000)

@@ -19,6 +19,11 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 
+# By less than this the clock of the machine is not taken to be ahead: the two clocks are read one
+# after the other, and times that are told again shall not differ by what lies between.
+AHEAD_US = 10_000
+
+
 class Alarm(Protocol):
     """A call that was asked for; ``asyncio.TimerHandle`` is one."""
 
@@ -150,7 +155,9 @@ class LogClock:
     def now(self) -> LogTime:
         """Returns both times; neither is before one that was returned earlier."""
         monotonic_us = self._clock.monotonic_us()
-        self._time_offset_us = max(self._time_offset_us, self._clock.now_us() - monotonic_us)
+        ahead_us = self._clock.now_us() - monotonic_us - self._time_offset_us
+        if ahead_us >= AHEAD_US:
+            self._time_offset_us += ahead_us
         return LogTime(monotonic_us + self._time_offset_us, monotonic_us + self._uptime_offset_us)
 
     def call_at_uptime(self, uptime_us: int, call: Callable[[], object]) -> Alarm:
