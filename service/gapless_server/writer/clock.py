@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-
 # By less than this the clock of the machine is not taken to be ahead: the two clocks are read one
 # after the other, and times that are told again shall not differ by what lies between.
 AHEAD_US = 10_000
