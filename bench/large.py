@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from typing import Any
 import grpc.aio
 
 from bench import plots
-from bench.__main__ import RESULTS
+from bench.__main__ import RESULTS, recount
 from bench.report import machine, target_table
 from bench.resident import resident_mib
 from bench.servers import work_directory
@@ -61,8 +62,9 @@ def main() -> None:
         with SubprocessServer(directory=directory / "service") as server:
             points = _grow(server, options.entries, lambda done: bar.update(task, completed=done))
             starts = _starts(server)
+        recounted = recount(directory / "service" / "data")
     targets = _targets(points, starts)
-    shown = {"machine": before, "points": points, "starts": starts}
+    shown = {"machine": before, "points": points, "starts": starts, "recounted": recounted}
     shown["targets"] = [target.as_json() for target in targets]
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "large.json").write_text(json.dumps(shown, indent=1) + "\n", "utf-8")
@@ -72,6 +74,8 @@ def main() -> None:
         line = {point["messages"]: point[name] for point in points}
         plots.draw_growth({"gapless": line}, label, options.results / f"growth_{name}.svg")
     print(table)
+    if recounted["breaches"]:
+        sys.exit(f"a promise is broken: {recounted['breaches'][0]}")
 
 
 def _grow(
