@@ -8,6 +8,7 @@ golden log is never made again: tests hold that later versions read it alike.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -27,9 +28,11 @@ from gapless_server.core.paging import PageLimits  # noqa: E402
 from gapless_server.core.refusals import Refused  # noqa: E402
 from gapless_server.core.state import Moment, State  # noqa: E402
 from gapless_server.journal.drafts import DraftLog  # noqa: E402
-from gapless_server.journal.port import EMPTY_HEAD, Head, Round  # noqa: E402
+from gapless_server.journal.memory import MemoryJournalStore  # noqa: E402
+from gapless_server.journal.port import Journal, Round  # noqa: E402
 from gapless_server.storage.v1.storage_pb2 import StoredRound  # noqa: E402
 from gapless_server.writer.clock import LogTime  # noqa: E402
+from gapless_server.writer.erasure import rewritten_rounds  # noqa: E402
 from gapless_server.writer.requests import RequestIndex  # noqa: E402
 from gapless_server.writer.rounds import RoundBuilder  # noqa: E402
 
@@ -43,28 +46,27 @@ Line = dict[str, Any]
 class Story:
     """A log that is being told."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.kernel = Kernel(KINDS)
         self.state = self.kernel.new_state()
-        self.rounds: list[Round] = []
+        self._journal = journal
         self._requests = RequestIndex()
 
-    @property
-    def head(self) -> Head:
-        """Where the log ends."""
-        if not self.rounds:
-            return EMPTY_HEAD
-        return Head(self.rounds[-1].last_position, self.rounds[-1].chain_hash)
-
-    def tell(self, line: Line) -> None:
+    async def tell(self, line: Line) -> None:
         """Adds the round of a line."""
         uptime_us = line["uptime_seconds"] * MICROSECONDS
         time = LogTime(START_TIME_US + uptime_us, uptime_us)
         if "restored_from" in line:
-            self._restore(line["restored_from"], time)
+            await self._restore(line["restored_from"], time)
             return
         builder = RoundBuilder(
-            self.kernel, self.state, self._requests, self.head, time, "golden-", lambda _: None
+            self.kernel,
+            self.state,
+            self._requests,
+            self._journal.head,
+            time,
+            "golden-",
+            lambda _: None,
         )
         while builder.expire():
             pass
@@ -72,17 +74,22 @@ class Story:
             outcome = builder.run(ParseDict(command, Command()), line["caller"])
             if isinstance(outcome, Exception):
                 raise SystemExit(f"make_golden_log: {command} is refused: {outcome}")
-        record = builder.seal()
+        rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        record = builder.seal(rewritten)
         if record is None:
             raise SystemExit(f"make_golden_log: nothing is committed by {line}")
-        self.rounds.append(record)
+        await self._journal.append_rewriting(record, rewritten)
 
-    def _restore(self, incarnation: str, time: LogTime) -> None:
-        record = restored_round(self.head, incarnation, time.time_us, time.uptime_us)
+    async def _restore(self, incarnation: str, time: LogTime) -> None:
+        record = restored_round(self._journal.head, incarnation, time.time_us, time.uptime_us)
         [stored] = StoredRound.FromString(record.data).entries
         moment = Moment(record.first_position, time.time_us, time.uptime_us)
         self.kernel.replay(self.state, stored.entry.events, moment)
-        self.rounds.append(record)
+        await self._journal.append(record)
+
+    async def rounds(self) -> list[Round]:
+        """Returns the log so far."""
+        return [record async for record in self._journal.read(1)]
 
 
 def read_story(folder: Path) -> tuple[list[Line], list[Line]]:
@@ -125,29 +132,34 @@ def moment_of(record: Round) -> Moment:
     return Moment(record.last_position, commit_time.ToNanoseconds() // 1000, stored.uptime_us)
 
 
+async def _told(told: list[Line]) -> tuple[Story, list[Round]]:
+    story = Story(await MemoryJournalStore().open("golden"))
+    for line in told:
+        await story.tell(line)
+    return story, await story.rounds()
+
+
 def make(folder: Path) -> Line:
     """Writes the log of a folder, and returns what it is expected to be."""
     told, queries = read_story(folder)
-    story = Story()
-    for line in told:
-        story.tell(line)
-    counts = event_counts(story.rounds)
+    story, rounds = asyncio.run(_told(told))
+    counts = event_counts(rounds)
     known = {event_type.field for event_type in story.kernel.event_types.values()}
     if missing := known - counts.keys():
         raise SystemExit(f"make_golden_log: no such event in the story: {sorted(missing)}")
     path = folder / "log.db"
     path.unlink(missing_ok=True)
     with DraftLog(path) as draft:
-        for record in story.rounds:
+        for record in rounds:
             draft.append(record)
         draft.name(INCARNATION)
         draft.finish()
     return {
-        "head_position": story.head.position,
-        "chain_hash": story.head.chain_hash.hex(),
+        "head_position": rounds[-1].last_position,
+        "chain_hash": rounds[-1].chain_hash.hex(),
         "state_digest": story.state.digest().hex(),
         "events": counts,
-        "answers": answers(story.kernel, story.state, moment_of(story.rounds[-1]), queries),
+        "answers": answers(story.kernel, story.state, moment_of(rounds[-1]), queries),
     }
 
 

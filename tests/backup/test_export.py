@@ -87,7 +87,7 @@ BAD_LINES = {
     "an unknown field": (2, changed('"answer"', '"colour"'), 'no field named "colour"'),
     "no entry": (2, lambda _line: "{}", "line 2: has no 'stored'"),
     "another time": (3, changed('"uptime_us":"1', '"uptime_us":"2'), "line 3: the chain hash"),
-    "no end": (-1, lambda _line: "", "line 58: "),
+    "no end": (-1, lambda _line: "", "Expecting value"),
 }
 
 

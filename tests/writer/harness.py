@@ -160,6 +160,20 @@ class WrappedJournal:
         await self._journal.append(record)
         self.appended.append(record)
 
+    @property
+    def erasure_pending(self) -> bool:
+        return self._journal.erasure_pending
+
+    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+        await self._journal.append_rewriting(record, rewritten)
+        self.appended.append(record)
+
+    async def scrub(self) -> bool:
+        return await self._journal.scrub()
+
+    async def end_erasure(self) -> None:
+        await self._journal.end_erasure()
+
     def has_room(self) -> bool:
         return self._journal.has_room()
 

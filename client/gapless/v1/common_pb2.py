@@ -26,7 +26,7 @@ from gapless.v1 import options_pb2 as gapless_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gapless/v1/common.proto\x12\ngapless.v1\x1a\x18gapless/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x07Receipt\x12\x10\n\x08position\x18\x01 \x01(\x03\x12/\n\x0b\x63ommit_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x04 \x01(\x08\"=\n\x04\x42ody\x12\x16\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x08\xa2\xa4\x19\x04\x18\x80\x80\x04\x12\x1d\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x07\xa2\xa4\x19\x03\x18\xff\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gapless/v1/common.proto\x12\ngapless.v1\x1a\x18gapless/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n\x07Receipt\x12\x10\n\x08position\x18\x01 \x01(\x03\x12/\n\x0b\x63ommit_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x04 \x01(\x08\x12\x0e\n\x06\x65rased\x18\x05 \x01(\x08\"=\n\x04\x42ody\x12\x16\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x08\xa2\xa4\x19\x04\x18\x80\x80\x04\x12\x1d\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x07\xa2\xa4\x19\x03\x18\xff\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BODY'].fields_by_name['content_type']._loaded_options = None
   _globals['_BODY'].fields_by_name['content_type']._serialized_options = b'\242\244\031\003\030\377\001'
   _globals['_RECEIPT']._serialized_start=98
-  _globals['_RECEIPT']._serialized_end=209
-  _globals['_BODY']._serialized_start=211
-  _globals['_BODY']._serialized_end=272
+  _globals['_RECEIPT']._serialized_end=225
+  _globals['_BODY']._serialized_start=227
+  _globals['_BODY']._serialized_end=288
 # @@protoc_insertion_point(module_scope)

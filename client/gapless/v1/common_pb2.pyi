@@ -23,6 +23,7 @@ class Receipt(google.protobuf.message.Message):
     COMMIT_TIME_FIELD_NUMBER: builtins.int
     REPLAYED_FIELD_NUMBER: builtins.int
     CHANGED_FIELD_NUMBER: builtins.int
+    ERASED_FIELD_NUMBER: builtins.int
     position: builtins.int
     """The entry's gap-free number in its namespace's log, from 1."""
     replayed: builtins.bool
@@ -32,6 +33,10 @@ class Receipt(google.protobuf.message.Message):
     changed: builtins.bool
     """True if the command changed something; false if all was already as asked.
     A replayed answer keeps the value of the first.
+    """
+    erased: builtins.bool
+    """True in a replayed answer if content of the command was erased since: whether
+    it said the same as now is not known any more.
     """
     @property
     def commit_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -46,9 +51,10 @@ class Receipt(google.protobuf.message.Message):
         commit_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         replayed: builtins.bool = ...,
         changed: builtins.bool = ...,
+        erased: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["commit_time", b"commit_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["changed", b"changed", "commit_time", b"commit_time", "position", b"position", "replayed", b"replayed"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changed", b"changed", "commit_time", b"commit_time", "erased", b"erased", "position", b"position", "replayed", b"replayed"]) -> None: ...
 
 global___Receipt = Receipt
 

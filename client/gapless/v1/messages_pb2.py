@@ -27,7 +27,7 @@ from gapless.v1 import options_pb2 as gapless_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gapless/v1/messages.proto\x12\ngapless.v1\x1a\x17gapless/v1/common.proto\x1a\x18gapless/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x01\n\rThreadSummary\x12\x13\n\x0breply_count\x18\x01 \x01(\x03\x12\x15\n\rhead_sequence\x18\x02 \x01(\x03\x12\x33\n\x0flast_reply_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11participant_count\x18\x04 \x01(\x03\"\xe3\x03\n\x07Message\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x1e\n\x04\x62ody\x18\x05 \x01(\x0b\x32\x10.gapless.v1.Body\x12\x37\n\nattributes\x18\x06 \x03(\x0b\x32#.gapless.v1.Message.AttributesEntry\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tedit_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11parent_message_id\x18\x0b \x01(\t\x12\x17\n\x0fthread_sequence\x18\x0c \x01(\x03\x12)\n\x06thread\x18\r \x01(\x0b\x32\x19.gapless.v1.ThreadSummary\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xab\x02\n\x12PostMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1b\n\tsender_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0b\x32\x10.gapless.v1.Body\x12M\n\nattributes\x18\x05 \x03(\x0b\x32..gapless.v1.PostMessageRequest.AttributesEntryB\t\xa2\xa4\x19\x05\x18\x80\x08 @\x12\x1a\n\nmessage_id\x18\x06 \x01(\tB\x06\xa2\xa4\x19\x02\x10\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x13PostMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.gapless.v1.Receipt\"\xcc\x02\n\x12\x45\x64itMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0b\x32\x10.gapless.v1.Body\x12M\n\nattributes\x18\x05 \x03(\x0b\x32..gapless.v1.EditMessageRequest.AttributesEntryB\t\xa2\xa4\x19\x05\x18\x80\x08 @\x12%\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_expected_version\"L\n\x13\x45\x64itMessageResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\"\xc7\x01\n\x14\x44\x65leteMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12%\n\x10\x65xpected_version\x18\x04 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x12\x19\n\x11\x66\x61il_if_unchanged\x18\x05 \x01(\x08\x42\x13\n\x11_expected_version\"N\n\x15\x44\x65leteMessageResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\"O\n\x11GetMessageRequest\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\":\n\x12GetMessageResponse\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.gapless.v1.Message\"\xc0\x01\n\x13ListMessagesRequest\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12$\n\x05order\x18\x02 \x01(\x0e\x32\x15.gapless.v1.ListOrder\x12#\n\x0estart_sequence\x18\x03 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\x12\x12\n\npage_token\x18\x05 \x01(\tB\x11\n\x0f_start_sequence\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.gapless.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xee\x01\n\rMessagePosted\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x1e\n\x04\x62ody\x18\x05 \x01(\x0b\x32\x10.gapless.v1.Body\x12=\n\nattributes\x18\x06 \x03(\x0b\x32).gapless.v1.MessagePosted.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xda\x01\n\rMessageEdited\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x1e\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x10.gapless.v1.Body\x12=\n\nattributes\x18\x04 \x03(\x0b\x32).gapless.v1.MessageEdited.AttributesEntry\x12\x0f\n\x07version\x18\x05 \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\x0eMessageDeleted\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x19\n\x11parent_message_id\x18\x04 \x01(\t*\\\n\tListOrder\x12\x1a\n\x16LIST_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14LIST_ORDER_ASCENDING\x10\x01\x12\x19\n\x15LIST_ORDER_DESCENDING\x10\x02\x32\xa6\x03\n\x0eMessageService\x12N\n\x0bPostMessage\x12\x1e.gapless.v1.PostMessageRequest\x1a\x1f.gapless.v1.PostMessageResponse\x12N\n\x0b\x45\x64itMessage\x12\x1e.gapless.v1.EditMessageRequest\x1a\x1f.gapless.v1.EditMessageResponse\x12T\n\rDeleteMessage\x12 .gapless.v1.DeleteMessageRequest\x1a!.gapless.v1.DeleteMessageResponse\x12K\n\nGetMessage\x12\x1d.gapless.v1.GetMessageRequest\x1a\x1e.gapless.v1.GetMessageResponse\x12Q\n\x0cListMessages\x12\x1f.gapless.v1.ListMessagesRequest\x1a .gapless.v1.ListMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gapless/v1/messages.proto\x12\ngapless.v1\x1a\x17gapless/v1/common.proto\x1a\x18gapless/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x01\n\rThreadSummary\x12\x13\n\x0breply_count\x18\x01 \x01(\x03\x12\x15\n\rhead_sequence\x18\x02 \x01(\x03\x12\x33\n\x0flast_reply_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11participant_count\x18\x04 \x01(\x03\"\x94\x04\n\x07Message\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x1e\n\x04\x62ody\x18\x05 \x01(\x0b\x32\x10.gapless.v1.Body\x12\x37\n\nattributes\x18\x06 \x03(\x0b\x32#.gapless.v1.Message.AttributesEntry\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tedit_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11parent_message_id\x18\x0b \x01(\t\x12\x17\n\x0fthread_sequence\x18\x0c \x01(\x03\x12)\n\x06thread\x18\r \x01(\x0b\x32\x19.gapless.v1.ThreadSummary\x12/\n\x0bredact_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xab\x02\n\x12PostMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1b\n\tsender_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0b\x32\x10.gapless.v1.Body\x12M\n\nattributes\x18\x05 \x03(\x0b\x32..gapless.v1.PostMessageRequest.AttributesEntryB\t\xa2\xa4\x19\x05\x18\x80\x08 @\x12\x1a\n\nmessage_id\x18\x06 \x01(\tB\x06\xa2\xa4\x19\x02\x10\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x13PostMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12$\n\x07receipt\x18\x03 \x01(\x0b\x32\x13.gapless.v1.Receipt\"\xcc\x02\n\x12\x45\x64itMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1e\n\x04\x62ody\x18\x04 \x01(\x0b\x32\x10.gapless.v1.Body\x12M\n\nattributes\x18\x05 \x03(\x0b\x32..gapless.v1.EditMessageRequest.AttributesEntryB\t\xa2\xa4\x19\x05\x18\x80\x08 @\x12%\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_expected_version\"L\n\x13\x45\x64itMessageResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\"\xc7\x01\n\x14\x44\x65leteMessageRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nchannel_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x03 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12%\n\x10\x65xpected_version\x18\x04 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x12\x19\n\x11\x66\x61il_if_unchanged\x18\x05 \x01(\x08\x42\x13\n\x11_expected_version\"N\n\x15\x44\x65leteMessageResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12$\n\x07receipt\x18\x02 \x01(\x0b\x32\x13.gapless.v1.Receipt\"O\n\x11GetMessageRequest\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12\x1c\n\nmessage_id\x18\x02 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\":\n\x12GetMessageResponse\x12$\n\x07message\x18\x01 \x01(\x0b\x32\x13.gapless.v1.Message\"\xc0\x01\n\x13ListMessagesRequest\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xa2\xa4\x19\x04\x08\x01\x10\x01\x12$\n\x05order\x18\x02 \x01(\x0e\x32\x15.gapless.v1.ListOrder\x12#\n\x0estart_sequence\x18\x03 \x01(\x03\x42\x06\xa2\xa4\x19\x02(\x01H\x00\x88\x01\x01\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\x12\x12\n\npage_token\x18\x05 \x01(\tB\x11\n\x0f_start_sequence\"V\n\x14ListMessagesResponse\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.gapless.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xee\x01\n\rMessagePosted\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x1e\n\x04\x62ody\x18\x05 \x01(\x0b\x32\x10.gapless.v1.Body\x12=\n\nattributes\x18\x06 \x03(\x0b\x32).gapless.v1.MessagePosted.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xda\x01\n\rMessageEdited\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x1e\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x10.gapless.v1.Body\x12=\n\nattributes\x18\x04 \x03(\x0b\x32).gapless.v1.MessageEdited.AttributesEntry\x12\x0f\n\x07version\x18\x05 \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\x0eMessageDeleted\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nmessage_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x19\n\x11parent_message_id\x18\x04 \x01(\t*\\\n\tListOrder\x12\x1a\n\x16LIST_ORDER_UNSPECIFIED\x10\x00\x12\x18\n\x14LIST_ORDER_ASCENDING\x10\x01\x12\x19\n\x15LIST_ORDER_DESCENDING\x10\x02\x32\xa6\x03\n\x0eMessageService\x12N\n\x0bPostMessage\x12\x1e.gapless.v1.PostMessageRequest\x1a\x1f.gapless.v1.PostMessageResponse\x12N\n\x0b\x45\x64itMessage\x12\x1e.gapless.v1.EditMessageRequest\x1a\x1f.gapless.v1.EditMessageResponse\x12T\n\rDeleteMessage\x12 .gapless.v1.DeleteMessageRequest\x1a!.gapless.v1.DeleteMessageResponse\x12K\n\nGetMessage\x12\x1d.gapless.v1.GetMessageRequest\x1a\x1e.gapless.v1.GetMessageResponse\x12Q\n\x0cListMessages\x12\x1f.gapless.v1.ListMessagesRequest\x1a .gapless.v1.ListMessagesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -82,48 +82,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGEPOSTED_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_LISTORDER']._serialized_start=2837
-  _globals['_LISTORDER']._serialized_end=2929
+  _globals['_LISTORDER']._serialized_start=2886
+  _globals['_LISTORDER']._serialized_end=2978
   _globals['_THREADSUMMARY']._serialized_start=126
   _globals['_THREADSUMMARY']._serialized_end=265
   _globals['_MESSAGE']._serialized_start=268
-  _globals['_MESSAGE']._serialized_end=751
-  _globals['_MESSAGE_ATTRIBUTESENTRY']._serialized_start=702
-  _globals['_MESSAGE_ATTRIBUTESENTRY']._serialized_end=751
-  _globals['_POSTMESSAGEREQUEST']._serialized_start=754
-  _globals['_POSTMESSAGEREQUEST']._serialized_end=1053
-  _globals['_POSTMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_start=702
-  _globals['_POSTMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_end=751
-  _globals['_POSTMESSAGERESPONSE']._serialized_start=1055
-  _globals['_POSTMESSAGERESPONSE']._serialized_end=1152
-  _globals['_EDITMESSAGEREQUEST']._serialized_start=1155
-  _globals['_EDITMESSAGEREQUEST']._serialized_end=1487
-  _globals['_EDITMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_start=702
-  _globals['_EDITMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_end=751
-  _globals['_EDITMESSAGERESPONSE']._serialized_start=1489
-  _globals['_EDITMESSAGERESPONSE']._serialized_end=1565
-  _globals['_DELETEMESSAGEREQUEST']._serialized_start=1568
-  _globals['_DELETEMESSAGEREQUEST']._serialized_end=1767
-  _globals['_DELETEMESSAGERESPONSE']._serialized_start=1769
-  _globals['_DELETEMESSAGERESPONSE']._serialized_end=1847
-  _globals['_GETMESSAGEREQUEST']._serialized_start=1849
-  _globals['_GETMESSAGEREQUEST']._serialized_end=1928
-  _globals['_GETMESSAGERESPONSE']._serialized_start=1930
-  _globals['_GETMESSAGERESPONSE']._serialized_end=1988
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1991
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=2183
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=2185
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2271
-  _globals['_MESSAGEPOSTED']._serialized_start=2274
-  _globals['_MESSAGEPOSTED']._serialized_end=2512
-  _globals['_MESSAGEPOSTED_ATTRIBUTESENTRY']._serialized_start=702
-  _globals['_MESSAGEPOSTED_ATTRIBUTESENTRY']._serialized_end=751
-  _globals['_MESSAGEEDITED']._serialized_start=2515
-  _globals['_MESSAGEEDITED']._serialized_end=2733
-  _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._serialized_start=702
-  _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._serialized_end=751
-  _globals['_MESSAGEDELETED']._serialized_start=2735
-  _globals['_MESSAGEDELETED']._serialized_end=2835
-  _globals['_MESSAGESERVICE']._serialized_start=2932
-  _globals['_MESSAGESERVICE']._serialized_end=3354
+  _globals['_MESSAGE']._serialized_end=800
+  _globals['_MESSAGE_ATTRIBUTESENTRY']._serialized_start=751
+  _globals['_MESSAGE_ATTRIBUTESENTRY']._serialized_end=800
+  _globals['_POSTMESSAGEREQUEST']._serialized_start=803
+  _globals['_POSTMESSAGEREQUEST']._serialized_end=1102
+  _globals['_POSTMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_start=751
+  _globals['_POSTMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_end=800
+  _globals['_POSTMESSAGERESPONSE']._serialized_start=1104
+  _globals['_POSTMESSAGERESPONSE']._serialized_end=1201
+  _globals['_EDITMESSAGEREQUEST']._serialized_start=1204
+  _globals['_EDITMESSAGEREQUEST']._serialized_end=1536
+  _globals['_EDITMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_start=751
+  _globals['_EDITMESSAGEREQUEST_ATTRIBUTESENTRY']._serialized_end=800
+  _globals['_EDITMESSAGERESPONSE']._serialized_start=1538
+  _globals['_EDITMESSAGERESPONSE']._serialized_end=1614
+  _globals['_DELETEMESSAGEREQUEST']._serialized_start=1617
+  _globals['_DELETEMESSAGEREQUEST']._serialized_end=1816
+  _globals['_DELETEMESSAGERESPONSE']._serialized_start=1818
+  _globals['_DELETEMESSAGERESPONSE']._serialized_end=1896
+  _globals['_GETMESSAGEREQUEST']._serialized_start=1898
+  _globals['_GETMESSAGEREQUEST']._serialized_end=1977
+  _globals['_GETMESSAGERESPONSE']._serialized_start=1979
+  _globals['_GETMESSAGERESPONSE']._serialized_end=2037
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=2040
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=2232
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=2234
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=2320
+  _globals['_MESSAGEPOSTED']._serialized_start=2323
+  _globals['_MESSAGEPOSTED']._serialized_end=2561
+  _globals['_MESSAGEPOSTED_ATTRIBUTESENTRY']._serialized_start=751
+  _globals['_MESSAGEPOSTED_ATTRIBUTESENTRY']._serialized_end=800
+  _globals['_MESSAGEEDITED']._serialized_start=2564
+  _globals['_MESSAGEEDITED']._serialized_end=2782
+  _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._serialized_start=751
+  _globals['_MESSAGEEDITED_ATTRIBUTESENTRY']._serialized_end=800
+  _globals['_MESSAGEDELETED']._serialized_start=2784
+  _globals['_MESSAGEDELETED']._serialized_end=2884
+  _globals['_MESSAGESERVICE']._serialized_start=2981
+  _globals['_MESSAGESERVICE']._serialized_end=3403
 # @@protoc_insertion_point(module_scope)

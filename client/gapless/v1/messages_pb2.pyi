@@ -115,6 +115,7 @@ class Message(google.protobuf.message.Message):
     PARENT_MESSAGE_ID_FIELD_NUMBER: builtins.int
     THREAD_SEQUENCE_FIELD_NUMBER: builtins.int
     THREAD_FIELD_NUMBER: builtins.int
+    REDACT_TIME_FIELD_NUMBER: builtins.int
     channel_id: builtins.str
     """The channel that it belongs to."""
     message_id: builtins.str
@@ -153,6 +154,10 @@ class Message(google.protobuf.message.Message):
     def thread(self) -> global___ThreadSummary:
         """The thread below it. Absent for a reply, and while there was never a reply."""
 
+    @property
+    def redact_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When its content was last erased (ErasureService). Absent if it never was."""
+
     def __init__(
         self,
         *,
@@ -169,9 +174,10 @@ class Message(google.protobuf.message.Message):
         parent_message_id: builtins.str = ...,
         thread_sequence: builtins.int = ...,
         thread: global___ThreadSummary | None = ...,
+        redact_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["body", b"body", "create_time", b"create_time", "delete_time", b"delete_time", "edit_time", b"edit_time", "thread", b"thread"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "body", b"body", "channel_id", b"channel_id", "create_time", b"create_time", "delete_time", b"delete_time", "edit_time", b"edit_time", "message_id", b"message_id", "parent_message_id", b"parent_message_id", "sender_id", b"sender_id", "sequence", b"sequence", "thread", b"thread", "thread_sequence", b"thread_sequence", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "create_time", b"create_time", "delete_time", b"delete_time", "edit_time", b"edit_time", "redact_time", b"redact_time", "thread", b"thread"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "body", b"body", "channel_id", b"channel_id", "create_time", b"create_time", "delete_time", b"delete_time", "edit_time", b"edit_time", "message_id", b"message_id", "parent_message_id", b"parent_message_id", "redact_time", b"redact_time", "sender_id", b"sender_id", "sequence", b"sequence", "thread", b"thread", "thread_sequence", b"thread_sequence", "version", b"version"]) -> None: ...
 
 global___Message = Message
 

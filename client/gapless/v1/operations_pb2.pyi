@@ -133,6 +133,7 @@ class GetNamespaceResponse(google.protobuf.message.Message):
     HEAD_POSITION_FIELD_NUMBER: builtins.int
     CHAIN_HASH_FIELD_NUMBER: builtins.int
     HEAD_COMMIT_TIME_FIELD_NUMBER: builtins.int
+    ERASURE_PENDING_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Its name."""
     incarnation: builtins.str
@@ -142,6 +143,10 @@ class GetNamespaceResponse(google.protobuf.message.Message):
     chain_hash: builtins.bytes
     """The hash of the chain at the head: BLAKE2b, 32 bytes. Two logs with the same
     position and chain hash hold the same entries.
+    """
+    erasure_pending: builtins.bool
+    """True while content that was erased may still lie in pages of the service's
+    files that nothing refers to any more.
     """
     @property
     def head_commit_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -155,9 +160,10 @@ class GetNamespaceResponse(google.protobuf.message.Message):
         head_position: builtins.int = ...,
         chain_hash: builtins.bytes = ...,
         head_commit_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        erasure_pending: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["head_commit_time", b"head_commit_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["chain_hash", b"chain_hash", "head_commit_time", b"head_commit_time", "head_position", b"head_position", "incarnation", b"incarnation", "namespace", b"namespace"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["chain_hash", b"chain_hash", "erasure_pending", b"erasure_pending", "head_commit_time", b"head_commit_time", "head_position", b"head_position", "incarnation", b"incarnation", "namespace", b"namespace"]) -> None: ...
 
 global___GetNamespaceResponse = GetNamespaceResponse
 

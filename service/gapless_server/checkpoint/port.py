@@ -73,6 +73,13 @@ class Checkpoint(RowStore, Protocol):
         """
         ...
 
+    async def scrub(self) -> bool:
+        """Overwrites what no row has any more, in every file.
+
+        Takes time in proportion to the state. Returns False if that has to wait.
+        """
+        ...
+
     async def close(self) -> None:
         """Gives the files free."""
         ...

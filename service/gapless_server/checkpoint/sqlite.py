@@ -9,6 +9,7 @@ synced first, and brings back what a checkpoint lost.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import zlib
 from array import array
@@ -31,7 +32,7 @@ from gapless_server.journal.port import Head
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # How many rows a scan takes at a time, so that no read is open while the state changes.
 SCAN_ROWS = 256
@@ -57,6 +58,8 @@ class SqliteCheckpoint:
         self._at = CheckpointHead()
         self._writer: aiosqlite.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        # Held by what takes more than one statement.
+        self._exclusive = asyncio.Lock()
         # Tables that the file has; a read of any other finds nothing.
         self._tables: set[str] = set()
 
@@ -144,6 +147,28 @@ class SqliteCheckpoint:
         image: list[tuple[bytes, bytes]] | None,
     ) -> None:
         """Moves the checkpoint to `at`, in one transaction."""
+        async with self._exclusive:
+            await self._write(at, changes, requests, image)
+
+    async def scrub(self) -> bool:
+        """Writes the whole file anew, and empties the write-ahead log."""
+        if self._writer is None:
+            return True
+        async with self._exclusive:
+            # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
+            await self._writer.execute_fetchall("VACUUM")
+            [[busy, _pages, _moved]] = await self._writer.execute_fetchall(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )
+        return not busy
+
+    async def _write(
+        self,
+        at: CheckpointHead,
+        changes: Changes,
+        requests: RequestPairs,
+        image: list[tuple[bytes, bytes]] | None,
+    ) -> None:
         if self._writer is None:
             await self._connect()
         assert self._writer is not None
@@ -236,6 +261,7 @@ class SqliteCheckpoint:
         for statement in (
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = NORMAL",
+            "PRAGMA secure_delete = ON",
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
             "CREATE TABLE IF NOT EXISTS request_image"
             " (shard INTEGER PRIMARY KEY, hashes BLOB NOT NULL, positions BLOB NOT NULL)",

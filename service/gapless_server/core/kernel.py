@@ -40,8 +40,18 @@ Evolve = Callable[[State, Any, Moment], None]
 Query = Callable[[State, Any, PageLimits], Message]
 # timed query(state, request, limits, now): its answer also depends on the moment it is asked at.
 TimedQuery = Callable[[State, Any, PageLimits, Moment], Message]
+# clear(event, old): takes the content that an event erases out of an event of before.
+Clear = Callable[[Any, Any], None]
 # frees(event): the line of commands that the event lets go on; see MustWait.
 Frees = Callable[[Any], str]
+
+
+class Erasure(NamedTuple):
+    """How an event erases content from the log."""
+
+    # positions(event): those of the entries that have the content.
+    positions: Callable[[Any], Iterable[int]]
+    clear: Clear
 
 
 class Expiry(NamedTuple):
@@ -62,8 +72,8 @@ class Expiry(NamedTuple):
 class Kind:
     """A kind of thing: what it registers with the kernel.
 
-    `commands`, `guards`, `events`, `frees`, `queries` and `timed_queries` are keyed by the type of
-    the message.
+    `commands`, `guards`, `events`, `frees`, `erases`, `queries` and `timed_queries` are keyed by
+    the type of the message.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 
@@ -73,6 +83,7 @@ class Kind:
     guards: Mapping[type[Message], GuardCheck] = field(default_factory=dict)
     events: Mapping[type[Message], Evolve] = field(default_factory=dict)
     frees: Mapping[type[Message], Frees] = field(default_factory=dict)
+    erases: Mapping[type[Message], Erasure] = field(default_factory=dict)
     expiry: Expiry | None = None
     queries: Mapping[type[Message], Query] = field(default_factory=dict)
     timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
@@ -86,6 +97,7 @@ class EventType(NamedTuple):
     number: int
     evolvers: list[Evolve]
     frees: tuple[Frees, ...] = ()
+    erasure: Erasure | None = None
 
 
 class Kernel:
@@ -126,6 +138,9 @@ class Kernel:
         for event_type, frees in kind.frees.items():
             known = self.event_types[event_type]
             self.event_types[event_type] = known._replace(frees=(*known.frees, frees))
+        for event_type, erasure in kind.erases.items():
+            known = self.event_types[event_type]
+            self.event_types[event_type] = known._replace(erasure=erasure)
         if kind.expiry is not None:
             self._expiries[kind.name] = kind.expiry
         self.queries.update(kind.timed_queries)

@@ -27,6 +27,7 @@ class DraftLog:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.execute("PRAGMA secure_delete = ON")
         self._connection.execute("BEGIN")
         if is_new:
             for statement in SCHEMA:
@@ -53,11 +54,17 @@ class DraftLog:
             raise ValueError(
                 f"round begins at {record.first_position}, the head is {self.head.position}"
             )
-        self._connection.execute(INSERT_ROUND, record)
+        self._connection.execute(INSERT_ROUND, record[:4])
+        if record.data_digest is not None:
+            self._connection.execute(
+                "INSERT INTO rewritten_rounds VALUES (?, ?)",
+                (record.first_position, record.data_digest),
+            )
         self.head = Head(record.last_position, record.chain_hash)
 
     def name(self, incarnation: str) -> None:
-        """Gives the log its incarnation."""
+        """Gives the log its incarnation; what was pending where it comes from is not here."""
+        self._connection.execute("DELETE FROM meta")
         self._connection.execute(
             "INSERT OR REPLACE INTO meta VALUES ('incarnation', ?)", (incarnation,)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_left
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
 from gapless_server.journal.port import EMPTY_HEAD, Head, NotSupported, OwnedElsewhere, Round
@@ -19,6 +19,8 @@ class _Log:
 
 class MemoryJournal:
     """A journal on a list. Keeps J2 to J7, and J1 for as long as the process lives."""
+
+    erasure_pending = False
 
     def __init__(self, log: _Log) -> None:
         self._log = log
@@ -44,6 +46,22 @@ class MemoryJournal:
                 f"round begins at {record.first_position}, the head is {self.head.position}"
             )
         self._log.rounds.append(record)
+
+    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+        """Keeps a round, and others of before as they are from now on."""
+        await self.append(record)
+        for old in rewritten:
+            index = bisect_left(
+                self._log.rounds, old.first_position, key=lambda known: known.first_position
+            )
+            self._log.rounds[index] = old
+
+    async def scrub(self) -> bool:
+        """Does nothing: nothing refers to what was rewritten."""
+        return True
+
+    async def end_erasure(self) -> None:
+        """Does nothing."""
 
     def has_room(self) -> bool:
         """Memory never says that it is full."""

@@ -21,7 +21,7 @@ J7. A log comes into being with its first round: opening and reading one that is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -127,6 +127,28 @@ class Journal(Protocol):
 
     async def append(self, record: Round) -> None:
         """Makes a round durable (J1, J2, J4, J5)."""
+        ...
+
+    erasure_pending: bool
+    """Whether what rewriting took out of rounds may still lie in pages that nothing refers to."""
+
+    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+        """Makes a round durable as `append` does and, in the same step, others of before.
+
+        Those of `rewritten` are in the log already, with their `data` as it is from now on and the
+        digest of what was committed. Sets `erasure_pending`, durably.
+        """
+        ...
+
+    async def scrub(self) -> bool:
+        """Overwrites pages of the log that nothing refers to.
+
+        Returns False if that has to wait for a reader.
+        """
+        ...
+
+    async def end_erasure(self) -> None:
+        """Clears `erasure_pending`, durably."""
         ...
 
     def has_room(self) -> bool:

@@ -7,11 +7,12 @@ synchronous=FULL syncs the log at every commit, which is what survives a loss of
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,32 @@ CREATE TABLE rounds (
     first_position INTEGER PRIMARY KEY,
     last_position INTEGER NOT NULL,
     chain_hash BLOB NOT NULL,
-    data BLOB NOT NULL,
-    data_digest BLOB
+    data BLOB NOT NULL
+) STRICT""",
+    # Beside the rounds: a rewritten round keeps its size, so that it is overwritten in its place.
+    """
+CREATE TABLE rewritten_rounds (
+    first_position INTEGER PRIMARY KEY,
+    data_digest BLOB NOT NULL
 ) STRICT""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",
 )
 
-_COLUMNS = "first_position, last_position, data, chain_hash, data_digest"
-INSERT_ROUND = f"INSERT INTO rounds ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - our names
+INSERT_ROUND = (
+    "INSERT INTO rounds (first_position, last_position, data, chain_hash) VALUES (?, ?, ?, ?)"
+)
+_REWRITE = "UPDATE rounds SET data = ? WHERE first_position = ?"
+_REMEMBER = "INSERT OR IGNORE INTO rewritten_rounds VALUES (?, ?)"
+# While old pages may still hold what was erased.
+_ERASURE_PENDING = "erasure_pending"
+# The columns of a round, in the order of its fields.
+ROUND_COLUMNS = """first_position, last_position, data, chain_hash,
+    (SELECT data_digest FROM rewritten_rounds AS w WHERE w.first_position = r.first_position)"""
 # Rounds are found by their first position; the one that holds a position is the last to begin
 # at or before it.
 _SELECT = f"""
-SELECT {_COLUMNS} FROM rounds
+SELECT {ROUND_COLUMNS} FROM rounds AS r
 WHERE first_position >= (
     SELECT ifnull(max(first_position), 0) FROM rounds WHERE first_position <= ?
 )
@@ -100,6 +114,9 @@ class SqliteJournal:
         self._head = EMPTY_HEAD
         self._failed = False
         self._witness: Witness | None = None
+        # Held by what takes more than one statement.
+        self._exclusive = asyncio.Lock()
+        self.erasure_pending = False
 
     @classmethod
     async def open(cls, path: Path, owner_path: Path) -> SqliteJournal:
@@ -132,16 +149,67 @@ class SqliteJournal:
                 await self._open_file(create=True)
             assert self._writer is not None
             # In autocommit mode one statement is one transaction: one hop between threads.
-            cursor = await self._writer.execute(INSERT_ROUND, record)
+            cursor = await self._writer.execute(INSERT_ROUND, record[:4])
             await cursor.close()
             self._head = Head(record.last_position, record.chain_hash)
             assert self._witness is not None
             self._witness.write(self._head)
         except (sqlite3.Error, OSError, JournalError) as error:
-            if _is_full(error):
-                raise NoRoom(f"{self._path}: {error}") from error
-            self._failed = True
-            raise OutcomeUnknown(f"{self._path}: {error}") from error
+            raise self._append_failed(error) from error
+
+    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+        """Makes a round durable, and others of before as they are to be, in one transaction."""
+        assert self._writer is not None
+        try:
+            async with self._exclusive:
+                await self._writer.execute_fetchall("BEGIN IMMEDIATE")
+                try:
+                    await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
+                    for old in rewritten:
+                        await self._writer.execute_fetchall(
+                            _REMEMBER, (old.first_position, old.committed_digest)
+                        )
+                        await self._writer.execute_fetchall(
+                            _REWRITE, (old.data, old.first_position)
+                        )
+                    await self._writer.execute_fetchall(
+                        "INSERT OR REPLACE INTO meta VALUES (?, '1')", (_ERASURE_PENDING,)
+                    )
+                except sqlite3.Error:
+                    if self._writer.in_transaction:
+                        await self._writer.execute_fetchall("ROLLBACK")
+                    raise
+                await self._writer.execute_fetchall("COMMIT")
+            self._head = Head(record.last_position, record.chain_hash)
+            self.erasure_pending = True
+            assert self._witness is not None
+            self._witness.write(self._head)
+        except (sqlite3.Error, OSError) as error:
+            raise self._append_failed(error) from error
+
+    async def scrub(self) -> bool:
+        """Empties the write-ahead log; False if a reader still needs it."""
+        assert self._writer is not None
+        async with self._exclusive:
+            [[busy, _pages, _moved]] = await self._writer.execute_fetchall(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            )
+        return not busy
+
+    async def end_erasure(self) -> None:
+        """Notes that no old page is left."""
+        assert self._writer is not None
+        async with self._exclusive:
+            await self._writer.execute_fetchall(
+                "DELETE FROM meta WHERE name = ?", (_ERASURE_PENDING,)
+            )
+        self.erasure_pending = False
+
+    def _append_failed(self, error: Exception) -> JournalError:
+        if _is_full(error):
+            return NoRoom(f"{self._path}: {error}")
+        self._failed = True
+        return OutcomeUnknown(f"{self._path}: {error}")
 
     def has_room(self) -> bool:
         """Says whether there is more room than a round could need."""
@@ -191,6 +259,7 @@ class SqliteJournal:
                 await self._require_format()
             await self._set_and_check("journal_mode", "WAL", "wal")
             await self._set_and_check("synchronous", "FULL", 2)
+            await self._set_and_check("secure_delete", "ON", 1)
             if is_new:
                 await self._create()
             else:
@@ -250,6 +319,9 @@ class SqliteJournal:
         )
         if rows:
             self._head = Head(*rows[0])
+        self.erasure_pending = bool(
+            await self._value(f"SELECT count(*) FROM meta WHERE name = '{_ERASURE_PENDING}'")  # noqa: S608 - our name
+        )
 
     async def _set_and_check(self, pragma: str, value: str, expected: object) -> None:
         """PRAGMAs that do not apply are ignored without an error, so each is read back."""

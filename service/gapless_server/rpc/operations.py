@@ -90,4 +90,5 @@ class OperationsServicer:
                 head_position=namespace.head.position,
                 chain_hash=namespace.head.chain_hash,
                 head_commit_time=optional_timestamp(namespace.head_time_us),
+                erasure_pending=namespace.erasure_pending,
             )

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from gapless_server.journal.port import Corrupt, JournalError, Round
-from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION
+from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION, ROUND_COLUMNS
 
 # One query reads so many rounds: it holds a snapshot no longer, so that a running service can
 # go on checkpointing.
 _READ_ROUNDS: Final = 64
 
-_SELECT: Final = """
-SELECT first_position, last_position, data, chain_hash, data_digest FROM rounds
+_SELECT: Final = f"""
+SELECT {ROUND_COLUMNS} FROM rounds AS r
 WHERE first_position > ? ORDER BY first_position LIMIT ?
-"""
+"""  # noqa: S608 - our names
 
 
 def find_logs(path: Path) -> list[Path]:

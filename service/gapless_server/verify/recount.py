@@ -1,7 +1,8 @@
 """The recount of one log: takes its rounds one after another and says what is wrong with them.
 
 1. Rounds hold the positions 1, 2, 3 and so on, each once (G1).
-2. Every round's hash is that of its bytes and of all rounds before it (G8).
+2. Every round's hash is that of its bytes and of all rounds before it (G8). Where content was
+   erased, the bytes are those that a later round says.
 3. The entries keep what the audits of every kind recount: sequences, request ids, times and the
    rest (G1, G3, G11).
 4. Every command's entry holds the answer to give when it comes again (G3).
@@ -24,6 +25,7 @@ from gapless_server.core.times import from_timestamp
 from gapless_server.journal.port import EMPTY_HEAD, Head, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.heads import HeadCount
+from gapless_server.writer.erasure import Attestations
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Recount:
         self._kernel = kernel
         self._audit = kernel.new_audit()
         self._heads = HeadCount()
+        self._attestations = Attestations()
         self._state = kernel.new_state()
         # A state on top of a fault says nothing more, so the replay ends with the first one.
         self._replays = True
@@ -81,6 +84,7 @@ class Recount:
             self._breach(f"{_named(record)}: the bytes are not those of a round ({error})")
             self._replays = False
             return
+        self._attestations.observe(record, stored_round)
         entries = stored_round.entries
         self._uptime_us = stored_round.uptime_us
         positions = [stored.entry.position for stored in entries]
@@ -100,6 +104,10 @@ class Recount:
     def finish(self) -> Result:
         """Returns what was found, after the last round."""
         breaches = self._breaches + self._audit.breaches()
+        breaches += [
+            f"position {position}: the round was rewritten, and is not what the log says since"
+            for position in self._attestations.wrong()
+        ]
         breaches += [
             f"position {position}: expected with chain hash {chain_hash.hex()}, but the log ends at"
             f" position {self._head.position}"

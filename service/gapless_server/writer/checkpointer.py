@@ -60,6 +60,21 @@ class Checkpointer:
             await asyncio.wait([self._task])
         self._begin(at)
 
+    async def begin_now(self, at: CheckpointHead) -> None:
+        """Begins to write the state as it is at `at`, after what is being written."""
+        await self.settle()
+        if self._frozen is not None:
+            await asyncio.wait([self._begin(at)])
+        if self._frozen is None:
+            self._begin(at)
+
+    async def scrub(self, position: int) -> bool:
+        """Overwrites old pages; False if the checkpoint has not come to a position yet."""
+        await self.settle()
+        if self._checkpoint.at.head.position < position:
+            return False
+        return await self._checkpoint.scrub()
+
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""
         if self._task is not None:

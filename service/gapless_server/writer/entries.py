@@ -6,7 +6,7 @@ equals what protobuf itself would make of the same values.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,10 +17,12 @@ from gapless.v1.commands_pb2 import CommandResult
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
 from gapless_server.core.kernel import EventType
-from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.journal.port import Round, digest_of
+from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
 from gapless_server.writer.wire import bytes_tag, field, number_tag, varint
 
 _ROUND_ENTRY = bytes_tag(StoredRound.ENTRIES_FIELD_NUMBER)
+_ROUND_REWRITTEN = bytes_tag(StoredRound.REWRITTEN_FIELD_NUMBER)
 _ROUND_UPTIME = number_tag(StoredRound.UPTIME_US_FIELD_NUMBER)
 _STORED_ENTRY = bytes_tag(StoredEntry.ENTRY_FIELD_NUMBER)
 _STORED_CALLER = bytes_tag(StoredEntry.CALLER_FIELD_NUMBER)
@@ -96,9 +98,18 @@ class EntryWriter:
         )
 
 
-def round_data(entries: Iterable[bytes], uptime_us: int) -> bytes:
-    """Returns a StoredRound of entries that were written as fields of it."""
-    return b"".join(entries) + _ROUND_UPTIME + varint(uptime_us)
+def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Round] = ()) -> bytes:
+    """Returns a StoredRound of entries that were written as fields of it.
+
+    `rewritten` are rounds of before as they are from now on.
+    """
+    data = b"".join(entries) + _ROUND_UPTIME + varint(uptime_us)
+    for record in rewritten:
+        attested = RewrittenRound(
+            first_position=record.first_position, data_digest=digest_of(record.data)
+        )
+        data += field(_ROUND_REWRITTEN, attested.SerializeToString())
+    return data
 
 
 def receipt_of(stored: StoredEntry, *, replayed: bool) -> Receipt:
@@ -108,6 +119,7 @@ def receipt_of(stored: StoredEntry, *, replayed: bool) -> Receipt:
         commit_time=stored.entry.commit_time,
         replayed=replayed,
         changed=bool(stored.entry.events),
+        erased=stored.erased,
     )
 
 

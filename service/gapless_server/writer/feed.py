@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gapless_server.journal.port import Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
@@ -23,6 +23,10 @@ class CommittedRound:
         self.record = record
         self.shown: list[bytes] = []
         self._stored: StoredRound | None = None
+
+    def rewrite(self, record: Round) -> None:
+        """Is the round as it is from now on, for those who hold it already as well."""
+        self.record, self.shown, self._stored = record, [], None
 
     @property
     def entries(self) -> Sequence[StoredEntry]:
@@ -48,6 +52,14 @@ class Feed:
         while self._bytes > self._bytes_max and len(self._rounds) > 1:
             self._bytes -= len(self._rounds.popleft().record.data)
         self.wake()
+
+    def rewrite(self, records: Iterable[Round]) -> None:
+        """Lets rounds, as far as they are held, be what they are from now on."""
+        changed = {record.first_position: record for record in records}
+        for committed in self._rounds:
+            record = changed.get(committed.record.first_position)
+            if record is not None:
+                committed.rewrite(record)
 
     def wake(self) -> None:
         """Wakes who waits for news: there is some, or there never will be."""

@@ -11,10 +11,11 @@ from gapless_server.checkpoint.port import Checkpoint, CheckpointHead
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
-from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, JournalError, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.checkpointer import Checkpointer
 from gapless_server.writer.clock import LogTime
+from gapless_server.writer.erasure import Attestations
 from gapless_server.writer.requests import RequestIndex, request_key
 
 # After so many entries a replay lets the event loop breathe, about every 10 ms.
@@ -32,6 +33,7 @@ class History:
         self.requests = RequestIndex()
         self.head = EMPTY_HEAD
         self.head_time = LogTime(0, 0)
+        self._attestations = Attestations()
         # Since the checkpointer was last told.
         self._entries_since = 0
 
@@ -65,6 +67,16 @@ class History:
         if self._checkpointer is not None:
             await self._checkpointer.committed(entries, self._checkpoint_head())
 
+    async def checkpoint_now(self) -> None:
+        """Begins to write a checkpoint, as soon as none is being written."""
+        self._entries_since = 0
+        if self._checkpointer is not None:
+            await self._checkpointer.begin_now(self._checkpoint_head())
+
+    async def scrub(self, position: int) -> bool:
+        """Overwrites old pages of the checkpoint; False if it has not come to a position yet."""
+        return self._checkpointer is None or await self._checkpointer.scrub(position)
+
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""
         if self._checkpointer is not None:
@@ -86,8 +98,7 @@ class History:
             self._checkpointer = Checkpointer(
                 checkpoint, self.state, self.requests, entries_between
             )
-        async for record in journal.read(self.head.position + 1):
-            await self._replay_round(record)
+        await self._replay_tail(journal)
         if self.head != journal.head:
             raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")
         self._kernel.set_alarms(self.state)
@@ -113,6 +124,25 @@ class History:
         self.state.attach(checkpoint)
         self.requests.load(*await checkpoint.load_requests())
 
+    async def _replay_tail(self, journal: Journal) -> None:
+        """Replays what is not in the checkpoint; rewritten rounds must be as the log says."""
+        try:
+            async for record in journal.read(self.head.position + 1):
+                await self._replay_round(record)
+        except Exception as error:
+            # What a rewritten round says is known to be right only at the end.
+            if isinstance(error, JournalError) or not self._attestations.wrong():
+                raise
+            raise self._wrongly_rewritten() from error
+        if self._attestations.wrong():
+            raise self._wrongly_rewritten()
+
+    def _wrongly_rewritten(self) -> Corrupt:
+        return Corrupt(
+            f"namespace {self._name}: the round at position {self._attestations.wrong()[0]} was"
+            " rewritten, and is not what the log says that it is since"
+        )
+
     async def _replay_round(self, record: Round) -> None:
         if not record.follows(self.head):
             raise Corrupt(
@@ -120,6 +150,7 @@ class History:
                 f" continue the chain after position {self.head.position}"
             )
         stored_round = StoredRound.FromString(record.data)
+        self._attestations.observe(record, stored_round)
         time = self.head_time
         for index, stored in enumerate(stored_round.entries, start=1):
             time = self._replay_entry(stored, stored_round.uptime_us)

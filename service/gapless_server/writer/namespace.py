@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -18,17 +19,20 @@ from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom
-from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.journal.port import Head, Journal, NoRoom, Round
+from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.clock import LogClock
 from gapless_server.writer.deciding import Decided, RoundDecider
+from gapless_server.writer.erasure import rewritten_rounds
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
+from gapless_server.writer.log_reader import entries_at, rounds_from
 from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import RoundBuilder
+from gapless_server.writer.scrubber import Scrubber
 
 _log = structlog.get_logger()
 
@@ -66,6 +70,7 @@ class Namespace:
         self.feed = Feed(limits.feed_bytes_max)
         self._queue = FrameQueue(name, limits)
         self._lines = Lines(name, limits)
+        self._scrubber = Scrubber(name, journal, lambda position: self._history.scrub(position))
         # What is being decided or committed: whose outcomes are still to come.
         self._frames_in_round: list[Frame] = []
         self._decided: list[Decided] = []
@@ -96,6 +101,8 @@ class Namespace:
         namespace._checkpoint = checkpoint
         await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
         clock.resume(namespace._history.head_time)
+        if journal.erasure_pending:
+            await namespace._scrub_from_now()
         namespace._task = asyncio.create_task(namespace._run(), name=f"writer {name}")
         return namespace
 
@@ -113,6 +120,11 @@ class Namespace:
     def head_time_us(self) -> int:
         """When the newest durable entry was committed; 0 while there is none."""
         return self._history.head_time.time_us
+
+    @property
+    def erasure_pending(self) -> bool:
+        """Whether old pages of the files may still hold what was erased."""
+        return self._journal.erasure_pending
 
     @property
     def exists(self) -> bool:
@@ -188,24 +200,13 @@ class Namespace:
         position = await self.read(lambda _state: self._history.requests.get(key))
         if position is None:
             return None
-        stored = self.feed.entry(position) or (await self._load_round(position))[position]
+        stored = self.feed.entry(position) or (await entries_at(self._journal, position))[position]
         found = request_key(stored.caller, stored.entry.request_id)
         return stored if found == key else None
 
-    async def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
+    def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
-        while position <= self.head.position:
-            recent = self.feed.rounds_from(position)
-            if recent:
-                for committed in recent:
-                    yield committed
-                    position = committed.record.last_position + 1
-                continue
-            async for record in self._journal.read(position):
-                yield CommittedRound(record)
-                position = record.last_position + 1
-                if self.feed.rounds_from(position) is not None:
-                    break
+        return rounds_from(self._journal, self.feed, lambda: self.head.position, position)
 
     async def drain(self) -> None:
         """Refuses what comes from now on, and commits and answers what is queued."""
@@ -219,6 +220,7 @@ class Namespace:
     async def close(self) -> None:
         """Drains, and gives the log free."""
         await self.drain()
+        await self._scrubber.stop()
         # After a failure the state may be ahead of the disk, and must not be kept.
         await self._history.close(keep=self._failure is None)
         await self._journal.close()
@@ -311,18 +313,21 @@ class Namespace:
             f"{time.time_us:x}{secrets.token_hex(4)}-",
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
-        decider = RoundDecider(builder, self._lines, self._load_round, loaded)
+        decider = RoundDecider(builder, self._lines, partial(entries_at, self._journal), loaded)
         decided = self._decided = decider.decided
         await decider.decide(frames)
-        record = builder.seal()
+        rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        record = builder.seal(rewritten)
         if record is not None:
             try:
-                await self._journal.append(record)
+                await self._append(record, rewritten)
             except NoRoom as error:
                 decided = await self._take_back(decided, error)
             else:
                 self._history.advance(record, time)
                 self.feed.publish(record)
+                if rewritten:
+                    await self._scrub_from_now()
                 await self._history.checkpoint()
         self._committing = False
         for frame, outcomes in decided:
@@ -332,6 +337,18 @@ class Namespace:
         if self._on_round is not None:
             self._on_round(self.name, decided)
         self._run_reads()
+
+    async def _append(self, record: Round, rewritten: list[Round]) -> None:
+        if not rewritten:
+            await self._journal.append(record)
+            return
+        await self._journal.append_rewriting(record, rewritten)
+        self.feed.rewrite(rewritten)
+
+    async def _scrub_from_now(self) -> None:
+        """Lets nothing of what is erased at the head remain in the files."""
+        await self._history.checkpoint_now()
+        self._scrubber.start(self.head.position)
 
     async def _take_back(self, decided: list[Decided], error: NoRoom) -> list[Decided]:
         """Forgets a round that found no room: the state is loaded as the log has it."""
@@ -345,13 +362,6 @@ class Namespace:
         full = self._disk_full()
         self._lines.refuse_all(full)
         return [Decided(frame, [full] * len(frame.commands)) for frame, _outcomes in decided]
-
-    async def _load_round(self, position: int) -> dict[int, StoredEntry]:
-        """Returns the entries, by position, of the durable round that holds `position`."""
-        async for record in self._journal.read(position):
-            entries = StoredRound.FromString(record.data).entries
-            return {entry.entry.position: entry for entry in entries}
-        raise Corrupt(f"namespace {self.name}: no round holds position {position}")
 
     def _run_reads(self) -> None:
         reads, self._reads = self._reads, []

@@ -20,6 +20,7 @@ from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer, round_data
+from gapless_server.writer.erasure import ErasingEvent, by_position, erased_entries
 from gapless_server.writer.requests import RequestIndex, request_key
 
 _log = structlog.get_logger()
@@ -69,6 +70,8 @@ class RoundBuilder:
         self._entries: list[bytes] = []
         # Lines whose first command can be run again, since something was freed for it.
         self.freed: list[str] = []
+        # What the events of the round erase from the log, itself included.
+        self.erasures: list[ErasingEvent] = []
 
     @property
     def uptime_us(self) -> int:
@@ -132,13 +135,28 @@ class RoundBuilder:
         for event_type, event in typed_events:
             for frees in event_type.frees:
                 self.freed.append(frees(event))
+            if event_type.erasure is not None:
+                self.erasures.append(ErasingEvent(event_type.erasure, event))
 
-    def seal(self) -> Round | None:
-        """Returns the round as the journal takes it; None if nothing was committed in it."""
+    def seal(self, rewritten: Sequence[Round] = ()) -> Round | None:
+        """Returns the round as the journal takes it; None if nothing was committed in it.
+
+        `rewritten` are the rounds of before that its events have erased content from: it attests
+        what they are from now on.
+        """
         if not self._entries:
             return None
-        data = round_data(self._entries, self._time.uptime_us)
+        self._erase_pending()
+        data = round_data(self._entries, self._time.uptime_us, rewritten)
         return next_round(self._head, self._next_position - 1, data)
+
+    def _erase_pending(self) -> None:
+        """Takes content out of entries of this very round."""
+        first_position = self._head.position + 1
+        for position, events in by_position(self.erasures).items():
+            if position >= first_position:
+                index = position - first_position
+                self._entries[index] = erased_entries(self._entries[index], {0: events})
 
     def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
         try:
@@ -170,7 +188,10 @@ class RoundBuilder:
     def _replay(self, position: int, typed: TypedCommand | TypedBatch) -> Outcome:
         """Answers a known request id from its entry (G3)."""
         stored = self._entry(position)
-        if typed.fingerprint() != stored.fingerprint:
+        fingerprint = typed.fingerprint()
+        # Of what was erased, it is only known which command it was.
+        same = fingerprint[:1] if stored.erased else fingerprint
+        if same != stored.fingerprint:
             return Refused(
                 errors_pb2.ERROR_REASON_REQUEST_ID_REUSED,
                 request_id=stored.entry.request_id,

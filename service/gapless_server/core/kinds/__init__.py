@@ -4,6 +4,7 @@ from gapless_server.core.kernel import Kind
 from gapless_server.core.kinds import (
     channels,
     config,
+    erasures,
     ledgers,
     lists,
     locks,
@@ -22,6 +23,7 @@ KINDS: tuple[Kind, ...] = (
     channels.KIND,
     messages.KIND,
     threads.KIND,
+    erasures.KIND,
     reactions.KIND,
     memberships.KIND,
     read_markers.KIND,

@@ -43,6 +43,11 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parent_message_id: str = ""  # empty: not a reply
     thread_sequence: int = 0  # 0: not a reply
     has_body: bool = True
+    # Where in the log the content stands: the entries that posted and edited it. 0 and none once
+    # it was erased.
+    post_position: int = 0
+    edit_positions: tuple[int, ...] = ()
+    redact_time_us: int = 0  # 0: never
 
 
 class ThreadRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -144,6 +149,7 @@ def message_resource(
         parent_message_id=row.parent_message_id,
         thread_sequence=row.thread_sequence,
         thread=None if thread is None else _summary(thread),
+        redact_time=optional_timestamp(row.redact_time_us),
     )
 
 
@@ -225,13 +231,16 @@ def _posted(state: State, event: messages_pb2.MessagePosted, moment: Moment) -> 
         version=1,
         create_time_us=moment.time_us,
         has_body=event.HasField("body"),
+        post_position=moment.position,
     )
     state.of(MessageTables).messages.put(channel_id, message_id, row)
 
 
 def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> None:
+    old = require_message(state, event.channel_id, event.message_id)
     row = msgspec.structs.replace(
-        require_message(state, event.channel_id, event.message_id),
+        old,
+        edit_positions=(*old.edit_positions, moment.position),
         data=event.body.data,
         content_type=event.body.content_type,
         has_body=event.HasField("body"),

@@ -107,6 +107,7 @@ def _keep_reply(state: State, event: threads_pb2.ReplyPosted, moment: Moment) ->
         parent_message_id=parent_id,
         thread_sequence=event.thread_sequence,
         has_body=event.HasField("body"),
+        post_position=moment.position,
     )
     state.of(MessageTables).messages.put(channel_id, event.message_id, row)
 

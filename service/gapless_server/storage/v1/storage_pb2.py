@@ -26,15 +26,17 @@ from gapless.v1 import commands_pb2 as gapless_dot_v1_dot_commands__pb2
 from gapless.v1 import events_pb2 as gapless_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'gapless_server/storage/v1/storage.proto\x12\x19gapless_server.storage.v1\x1a\x19gapless/v1/commands.proto\x1a\x17gapless/v1/events.proto\"\x7f\n\x0bStoredEntry\x12 \n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x11.gapless.v1.Entry\x12\x0e\n\x06\x63\x61ller\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12)\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x19.gapless.v1.CommandResult\"Y\n\x0bStoredRound\x12\x37\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.gapless_server.storage.v1.StoredEntry\x12\x11\n\tuptime_us\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'gapless_server/storage/v1/storage.proto\x12\x19gapless_server.storage.v1\x1a\x19gapless/v1/commands.proto\x1a\x17gapless/v1/events.proto\"\x8f\x01\n\x0bStoredEntry\x12 \n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x11.gapless.v1.Entry\x12\x0e\n\x06\x63\x61ller\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12)\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x19.gapless.v1.CommandResult\x12\x0e\n\x06\x65rased\x18\x05 \x01(\x08\"=\n\x0eRewrittenRound\x12\x16\n\x0e\x66irst_position\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x61ta_digest\x18\x02 \x01(\x0c\"\xa8\x01\n\x0bStoredRound\x12\x37\n\x07\x65ntries\x18\x01 \x03(\x0b\x32&.gapless_server.storage.v1.StoredEntry\x12\x11\n\tuptime_us\x18\x02 \x01(\x03\x12<\n\trewritten\x18\x03 \x03(\x0b\x32).gapless_server.storage.v1.RewrittenRound\x12\x0f\n\x07padding\x18\x04 \x03(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gapless_server.storage.v1.storage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOREDENTRY']._serialized_start=122
-  _globals['_STOREDENTRY']._serialized_end=249
-  _globals['_STOREDROUND']._serialized_start=251
-  _globals['_STOREDROUND']._serialized_end=340
+  _globals['_STOREDENTRY']._serialized_start=123
+  _globals['_STOREDENTRY']._serialized_end=266
+  _globals['_REWRITTENROUND']._serialized_start=268
+  _globals['_REWRITTENROUND']._serialized_end=329
+  _globals['_STOREDROUND']._serialized_start=332
+  _globals['_STOREDROUND']._serialized_end=500
 # @@protoc_insertion_point(module_scope)

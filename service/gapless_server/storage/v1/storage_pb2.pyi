@@ -26,10 +26,13 @@ class StoredEntry(google.protobuf.message.Message):
     CALLER_FIELD_NUMBER: builtins.int
     FINGERPRINT_FIELD_NUMBER: builtins.int
     ANSWER_FIELD_NUMBER: builtins.int
+    ERASED_FIELD_NUMBER: builtins.int
     caller: builtins.str
     """Whose command it was; with the request id, the key of idempotency."""
     fingerprint: builtins.bytes
     """What the command said, as digests of its fields; see core/fingerprint.py."""
+    erased: builtins.bool
+    """True if content was erased. Of the fingerprint only the command's type is left."""
     @property
     def entry(self) -> gapless.v1.events_pb2.Entry:
         """What clients may see of it."""
@@ -47,11 +50,34 @@ class StoredEntry(google.protobuf.message.Message):
         caller: builtins.str = ...,
         fingerprint: builtins.bytes = ...,
         answer: gapless.v1.commands_pb2.CommandResult | None = ...,
+        erased: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["answer", b"answer", "entry", b"entry"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer", b"answer", "caller", b"caller", "entry", b"entry", "fingerprint", b"fingerprint"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "caller", b"caller", "entry", b"entry", "erased", b"erased", "fingerprint", b"fingerprint"]) -> None: ...
 
 global___StoredEntry = StoredEntry
+
+@typing.final
+class RewrittenRound(google.protobuf.message.Message):
+    """A round of before as it is from now on, since content was erased from it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_POSITION_FIELD_NUMBER: builtins.int
+    DATA_DIGEST_FIELD_NUMBER: builtins.int
+    first_position: builtins.int
+    """The position that it begins with."""
+    data_digest: builtins.bytes
+    """The BLAKE2b digest, 32 bytes, of its data as it is now."""
+    def __init__(
+        self,
+        *,
+        first_position: builtins.int = ...,
+        data_digest: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data_digest", b"data_digest", "first_position", b"first_position"]) -> None: ...
+
+global___RewrittenRound = RewrittenRound
 
 @typing.final
 class StoredRound(google.protobuf.message.Message):
@@ -61,6 +87,8 @@ class StoredRound(google.protobuf.message.Message):
 
     ENTRIES_FIELD_NUMBER: builtins.int
     UPTIME_US_FIELD_NUMBER: builtins.int
+    REWRITTEN_FIELD_NUMBER: builtins.int
+    PADDING_FIELD_NUMBER: builtins.int
     uptime_us: builtins.int
     """For how long the log had been served when they were, in microseconds: what has
     a time to live is measured with it; see writer/clock.py.
@@ -69,12 +97,24 @@ class StoredRound(google.protobuf.message.Message):
     def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StoredEntry]:
         """The entries, in the order of their positions, without a hole."""
 
+    @property
+    def rewritten(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RewrittenRound]:
+        """The rounds of before that were rewritten when this one was committed."""
+
+    @property
+    def padding(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Says nothing. A round that content was erased from is filled up with it to the
+        length that it had: SQLite then overwrites it in its place.
+        """
+
     def __init__(
         self,
         *,
         entries: collections.abc.Iterable[global___StoredEntry] | None = ...,
         uptime_us: builtins.int = ...,
+        rewritten: collections.abc.Iterable[global___RewrittenRound] | None = ...,
+        padding: collections.abc.Iterable[builtins.bytes] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries", "uptime_us", b"uptime_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "padding", b"padding", "rewritten", b"rewritten", "uptime_us", b"uptime_us"]) -> None: ...
 
 global___StoredRound = StoredRound

@@ -1,0 +1,112 @@
+"""Takes erased content out of entries, in the round being made and in those on disk.
+
+A round on disk keeps its positions, its length and the hash that the chain has of it; what it is
+from now on is attested by the round that erases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from gapless_server.core.kernel import Erasure
+from gapless_server.journal.port import Journal, Round, digest_of
+from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.writer.log_reader import round_at
+
+
+class ErasingEvent(NamedTuple):
+    """An event that erases content, and how."""
+
+    erasure: Erasure
+    event: Message
+
+
+def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]]:
+    """Returns what is to be erased at each position, in the order of the positions."""
+    found: dict[int, list[ErasingEvent]] = {}
+    for one in erasing:
+        for position in one.erasure.positions(one.event):
+            found.setdefault(position, []).append(one)
+    return dict(sorted(found.items()))
+
+
+async def rewritten_rounds(journal: Journal, erasing: Iterable[ErasingEvent]) -> list[Round]:
+    """Returns the rounds in the journal that erasures change, without the erased content."""
+    waiting = by_position(erasing)
+    rewritten: list[Round] = []
+    for position, _events in list(waiting.items()):
+        if position > journal.head.position or position not in waiting:
+            continue
+        record = await round_at(journal, position)
+        by_index = {
+            known - record.first_position: waiting.pop(known)
+            for known in list(waiting)
+            if record.first_position <= known <= record.last_position
+        }
+        data = _padded(erased_entries(record.data, by_index), len(record.data))
+        rewritten.append(record._replace(data=data, data_digest=record.committed_digest))
+        await asyncio.sleep(0)
+    return rewritten
+
+
+def erased_entries(data: bytes, by_index: Mapping[int, Sequence[ErasingEvent]]) -> bytes:
+    """Returns a StoredRound without the content that is erased from its entries."""
+    stored_round = StoredRound.FromString(data)
+    stored_round.ClearField("padding")
+    for index, erasing in by_index.items():
+        for one in erasing:
+            _erase(stored_round.entries[index], one)
+    return stored_round.SerializeToString(deterministic=True)
+
+
+def _erase(stored: StoredEntry, one: ErasingEvent) -> None:
+    for event in stored.entry.events:
+        name = event.WhichOneof("event")
+        if name is not None:
+            one.erasure.clear(one.event, getattr(event, name))
+    # The digests of what the command said would give short texts away.
+    stored.fingerprint = stored.fingerprint[:1]
+    stored.erased = True
+
+
+def _padded(data: bytes, length: int) -> bytes:
+    """Returns a StoredRound filled up to a length, if one field or two can do it."""
+    for first in ([], [b""]):
+        missing = length - len(data) - 2 * len(first)
+        # A field costs its tag, the length of its bytes in one byte up to four, and the bytes.
+        for overhead in (2, 3, 4, 5):
+            padding = [*first, bytes(max(missing - overhead, 0))]
+            filled = data + StoredRound(padding=padding).SerializeToString()
+            if len(filled) == length:
+                return filled
+    return data
+
+
+class Attestations:
+    """Compares rounds that were rewritten with what later rounds say that they are.
+
+    Takes the rounds in the order of the log, from any one on.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, bytes] = {}
+        self._attested: dict[int, bytes] = {}
+
+    def observe(self, record: Round, stored_round: StoredRound) -> None:
+        """Takes the next round, and what its data says."""
+        if record.data_digest is not None:
+            self._found[record.first_position] = digest_of(record.data)
+        for rewritten in stored_round.rewritten:
+            self._attested[rewritten.first_position] = rewritten.data_digest
+
+    def wrong(self) -> list[int]:
+        """Returns the first positions of the rounds that are not as the log says, in order."""
+        return [
+            position
+            for position, digest in sorted(self._found.items())
+            if self._attested.get(position) != digest
+        ]

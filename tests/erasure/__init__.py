@@ -1,0 +1,1 @@
+"""Erasures: content that is gone from the state, from the log, and from every byte of the files."""
