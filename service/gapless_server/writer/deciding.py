@@ -8,6 +8,7 @@ right then, before the next command: nobody comes between.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
 
-# After so many commands the writer lets the event loop breathe, about every 5 ms.
-COMMANDS_BETWEEN_YIELDS = 500
+# After so long the writer lets the event loop breathe. By time and not by number, as one command
+# may be a batch of a thousand.
+SECONDS_BETWEEN_BREATHS = 0.005
 
 
 class Decided(NamedTuple):
@@ -50,7 +52,7 @@ class RoundDecider:
         self._lines = lines
         self._load_round = load_round
         self._loaded = loaded
-        self._commands = 0
+        self._breath_time = time.monotonic()
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
 
@@ -64,7 +66,7 @@ class RoundDecider:
     async def _end_what_is_over(self) -> None:
         while self._builder.expire():
             await self._serve_lines()
-            await asyncio.sleep(0)
+            await self._breathe()
 
     async def _refuse_who_waited_enough(self) -> None:
         for waiter in self._lines.take_overdue(self._builder.uptime_us):
@@ -76,6 +78,8 @@ class RoundDecider:
     async def _decide_frame(self, frame: Frame) -> None:
         outcomes: list[Outcome] = []
         for command in frame.commands:
+            if time.monotonic() - self._breath_time > SECONDS_BETWEEN_BREATHS:
+                await self._breathe()
             outcome = await self._run(command, frame)
             if isinstance(outcome, MustWait):
                 if (refusal := self._put_in_line(frame, outcome)) is None:
@@ -89,14 +93,16 @@ class RoundDecider:
     async def _run(self, command: Command | Refused, frame: Frame) -> Outcome | MustWait:
         if isinstance(command, Refused):
             return command
-        self._commands += 1
-        if self._commands % COMMANDS_BETWEEN_YIELDS == 0:
-            await asyncio.sleep(0)
         try:
             return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
         except EntryNeeded as needed:
             self._loaded.update(await self._load_round(needed.position))
             return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+
+    async def _breathe(self) -> None:
+        """Lets the event loop do what else there is to do."""
+        await asyncio.sleep(0)
+        self._breath_time = time.monotonic()
 
     def _put_in_line(self, frame: Frame, wait: MustWait) -> Refused | None:
         """Lets a frame wait. Returns the refusal if too many wait already."""

@@ -201,7 +201,11 @@ class Namespaces:
                 if not slot.opening.done():
                     await asyncio.wait([slot.opening])
                 if slot.opening.exception() is None:
-                    await slot.opening.result().close()
+                    namespace = slot.opening.result()
+                    await namespace.close()
+                    if not namespace.exists:
+                        # It had no entry, so nothing that could outlive its time.
+                        self._log_clocks.pop(name, None)
             finally:
                 del self._closing[name]
 
