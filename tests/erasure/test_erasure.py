@@ -21,6 +21,8 @@ from gapless.v1.erasures_pb2 import RedactMessageRequest, RedactUserRequest
 from gapless.v1.erasures_pb2_grpc import ErasureServiceStub
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless.v1.messages_pb2_grpc import MessageServiceStub
+from gapless_server.storage.v1.storage_pb2 import StoredRound
+from gapless_server.verify.log_files import LogFile
 from tests.cli.commands import run
 
 NAMESPACE = "erasing"
@@ -152,6 +154,20 @@ def test_g3_an_erased_command_keeps_its_answer_which_says_that_it_was_erased(
     with pytest.raises(errors.RequestIdReused) as refused:
         client.memberships.join(CHANNEL, "ann", request_id="post-secret")
     assert refused.value.metadata["fields"] == "command"
+
+
+def test_no_digest_of_what_was_said_is_left(client: Client, tmp_path: Path) -> None:
+    """A digest would give a short text away to whoever tries all short texts."""
+    redact(client)
+
+    with LogFile(tmp_path / "data" / "namespaces" / f"{NAMESPACE}.db") as log:
+        stored = {
+            stored.entry.request_id: stored
+            for record in log.rounds()
+            for stored in StoredRound.FromString(record.data).entries
+        }
+    for request_id in ("post-secret", "edit-secret"):
+        assert (len(stored[request_id].fingerprint), stored[request_id].erased) == (1, True)
 
 
 def test_g8_the_chain_still_verifies_and_an_old_receipt_still_holds(

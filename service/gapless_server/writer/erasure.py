@@ -7,6 +7,7 @@ from now on is attested by the round that erases.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,16 +38,15 @@ def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]
 async def rewritten_rounds(journal: Journal, erasing: Iterable[ErasingEvent]) -> list[Round]:
     """Returns the rounds in the journal that erasures change, without the erased content."""
     waiting = by_position(erasing)
+    head_position = journal.head.position
+    positions = deque(position for position in waiting if position <= head_position)
     rewritten: list[Round] = []
-    for position, _events in list(waiting.items()):
-        if position > journal.head.position or position not in waiting:
-            continue
-        record = await round_at(journal, position)
-        by_index = {
-            known - record.first_position: waiting.pop(known)
-            for known in list(waiting)
-            if record.first_position <= known <= record.last_position
-        }
+    while positions:
+        record = await round_at(journal, positions[0])
+        by_index: dict[int, list[ErasingEvent]] = {}
+        while positions and positions[0] <= record.last_position:
+            position = positions.popleft()
+            by_index[position - record.first_position] = waiting[position]
         data = _padded(erased_entries(record.data, by_index), len(record.data))
         rewritten.append(record._replace(data=data, data_digest=record.committed_digest))
         await asyncio.sleep(0)
