@@ -10,17 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from gapless import Client, errors
 from gapless.testing import InProcessServer
 from gapless.v1.commands_pb2 import ExecuteBatchRequest
 from gapless.v1.commands_pb2_grpc import CommandServiceStub
-from gapless.v1.erasures_pb2 import RedactMessageRequest, RedactUserRequest
-from gapless.v1.erasures_pb2_grpc import ErasureServiceStub
-from gapless.v1.messages_pb2 import PostMessageRequest
-from gapless.v1.messages_pb2_grpc import MessageServiceStub
 from gapless_server.storage.v1.storage_pb2 import StoredRound
 from gapless_server.verify.log_files import LogFile
 from tests.cli.commands import run
@@ -64,14 +59,9 @@ def client(server: InProcessServer) -> Iterator[Client]:
 
 
 def redact(client: Client, message_id: str = "secret", request_id: str = "redact") -> Any:
-    request = RedactMessageRequest(
-        request_id=request_id,
-        channel_id=CHANNEL,
-        message_id=message_id,
-        requested_by="officer",
-        reason="ann asked for it",
+    return client.erasures.redact_message(
+        CHANNEL, message_id, "officer", reason="ann asked for it", request_id=request_id
     )
-    return client.stub(ErasureServiceStub).RedactMessage(request, metadata=client.metadata)
 
 
 def wait_for_scrub(client: Client) -> None:
@@ -295,34 +285,24 @@ def test_a_second_erasure_changes_nothing_until_there_is_new_content(client: Cli
 
 
 def test_a_message_that_is_not_there_cannot_be_erased(client: Client) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
+    with pytest.raises(errors.MessageNotFound):
         redact(client, "nothing")
-
-    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_all_messages_of_a_user_are_erased_a_hundred_at_a_time(
     client: Client, tmp_path: Path
 ) -> None:
-    post = client.stub(MessageServiceStub).PostMessage
     for number in range(120):
-        request = PostMessageRequest(
-            request_id=f"cy-{number}", channel_id=CHANNEL, sender_id="cy", message_id=f"c{number}"
-        )
-        request.body.data = b"something-of-cy"
-        post(request, metadata=client.metadata)
-    request = RedactUserRequest(channel_id=CHANNEL, sender_id="cy", requested_by="officer")
-    counts = []
+        client.messages.post(CHANNEL, "cy", "something-of-cy", message_id=f"c{number}")
 
-    for number in range(2):
-        request.request_id = f"user-{number}"
-        stub = client.stub(ErasureServiceStub)
-        answer = stub.RedactUser(request, metadata=client.metadata)
-        counts.append(len(answer.message_ids))
-        request.after_message_id = answer.next_after_message_id
+    first = client.erasures.redact_user(CHANNEL, "cy", "officer")
+    second = client.erasures.redact_user(
+        CHANNEL, "cy", "officer", after_message_id=first.next_after_message_id
+    )
 
     wait_for_scrub(client)
-    assert (counts, request.after_message_id) == ([100, 20], "")
+    assert [len(answer.message_ids) for answer in (first, second)] == [100, 20]
+    assert second.next_after_message_id == ""
     assert files_with(tmp_path / "data", "something-of-cy") == []
     assert client.messages.get(CHANNEL, "secret").body.data == EDITED.encode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gapless._async._calls import Calls
 from gapless._async.channels import Channels
 from gapless._async.config import Config
+from gapless._async.erasures import Erasures
 from gapless._async.ledgers import Ledgers
 from gapless._async.list_items import ListItems
 from gapless._async.lists import Lists
@@ -54,3 +55,5 @@ class Groups:
         """Create accounts, move amounts between them, and read both."""
         self.locks = Locks(calls)
         """Acquire, hold, release and read locks."""
+        self.erasures = Erasures(calls)
+        """Erase the content of messages, from the log as well."""

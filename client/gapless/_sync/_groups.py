@@ -6,6 +6,7 @@ from __future__ import annotations
 from gapless._sync._calls import Calls
 from gapless._sync.channels import Channels
 from gapless._sync.config import Config
+from gapless._sync.erasures import Erasures
 from gapless._sync.ledgers import Ledgers
 from gapless._sync.list_items import ListItems
 from gapless._sync.lists import Lists
@@ -55,3 +56,5 @@ class Groups:
         """Create accounts, move amounts between them, and read both."""
         self.locks = Locks(calls)
         """Acquire, hold, release and read locks."""
+        self.erasures = Erasures(calls)
+        """Erase the content of messages, from the log as well."""
