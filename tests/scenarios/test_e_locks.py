@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless import Client, guards
+from gapless import Client, Entry, guards
 from gapless.errors import GuardFailed, LockHeld, LockNotHeld
 from gapless.testing import SubprocessServer
 from tests.scenarios.processes import Place, at_once
@@ -149,6 +150,47 @@ def test_e4_who_waits_in_line_gets_a_turn_and_no_turn_is_lost(place: Place) -> N
     outcomes = at_once(place, [partial(work_in_turn, name=f"p-{number}") for number in range(8)])
 
     assert sorted(count for outcome in outcomes for count in outcome) == list(range(1, 81))
+
+
+IN_LINE = 5
+
+
+def wait_for_ever(address: str, namespace: str, name: str) -> None:
+    """Says that it is about to, and stands in line, in a process that will be killed there."""
+    with Client(address, namespace=namespace) as client:
+        client.config.set(f"ready/{name}", "")
+        client.locks.acquire("session", name, ttl=TTL, wait=3600)
+
+
+def test_e3_who_is_killed_in_line_holds_nobody_up(place: Place, client: Client) -> None:
+    token = token_of(client, "session", "ann")
+    context = multiprocessing.get_context("forkserver")
+    doomed = [
+        context.Process(target=wait_for_ever, args=(place.address, place.namespace, f"p-{number}"))
+        for number in range(IN_LINE)
+    ]
+    with client.events.watch(from_start=True, event_types=["config_set"]) as watch:
+        for process in doomed:
+            process.start()
+        ready = (item for item in watch if isinstance(item, Entry))
+        for _ in doomed:
+            next(ready)
+    for process in doomed:
+        process.kill()
+        process.join()
+    waiting = partial(token_of, lock_id="session", holder_id="bob", wait=60)
+
+    # Should one of the dead have been given the lock for all that, it ends by itself.
+    next_token, _ = at_once(place, [waiting, partial(release, lock_id="session", token=token)])
+
+    assert next_token > token
+    lock = client.locks.get("session")
+    assert lock is not None
+    assert lock.holder_id == "bob"
+
+
+def release(client: Client, lock_id: str, token: int) -> None:
+    client.locks.release(lock_id, token)
 
 
 @pytest.fixture
