@@ -171,7 +171,7 @@ class ChatMachine(RuleBasedStateMachine):
             except Refused:
                 continue
         story.state.undo.roll_back()
-        del story.entries[entries_before:]
+        del story.entries[entries_before:], story._moments[entries_before:]
         assert story.state.digest() == before
 
     @invariant()
