@@ -18,7 +18,7 @@ from gapless.v1.commands_pb2 import Command, ExecuteRequest
 from gapless.v1.commands_pb2_grpc import CommandServiceStub
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
-from gapless_server.journal.sqlite import FORMAT_VERSION
+from gapless_server.journal.schema import FORMAT_VERSION
 from gapless_server.storage.v1.storage_pb2 import StoredRound
 from gapless_server.verify.log_files import LogFile
 from gapless_server.verify.recount import Recount

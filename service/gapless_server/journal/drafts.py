@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from gapless_server.journal.port import EMPTY_HEAD, Head, Round
-from gapless_server.journal.sqlite import INSERT_ROUND, SCHEMA
+from gapless_server.journal.schema import INSERT_ROUND, SCHEMA
 
 
 class DraftLog:

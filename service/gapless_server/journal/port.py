@@ -16,6 +16,7 @@ J6. One journal at a time has a log open; a second is refused with `OwnedElsewhe
     the owner.
 J7. A log comes into being with its first round: opening and reading one that is not there
     leaves nothing behind.
+J8. `append_rewriting` keeps a round and rewrites others in one step (J2); the chain stays as it is.
 """
 
 from __future__ import annotations

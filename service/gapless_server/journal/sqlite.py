@@ -29,14 +29,17 @@ from gapless_server.journal.port import (
     OutcomeUnknown,
     Round,
 )
+from gapless_server.journal.schema import (
+    APPLICATION_ID,
+    FORMAT_VERSION,
+    INSERT_ROUND,
+    ROUND_COLUMNS,
+    SCHEMA,
+)
 from gapless_server.journal.witness import Witness
-
-FORMAT_VERSION = 1
 
 # The folder of the logs in a data directory.
 LOGS_DIRECTORY = "namespaces"
-# "GAPL": tells our files from other SQLite files.
-APPLICATION_ID = 0x4741504C
 
 # Namespaces are file names, so they are kept to what is one on every file system.
 NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -47,35 +50,10 @@ READ_ROUNDS = 64
 # Room that must be there before a full disk is tried again: a few rounds of the largest size.
 ROOM_BYTES_MIN = 1024 * 1024
 
-SCHEMA = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    """
-CREATE TABLE rounds (
-    first_position INTEGER PRIMARY KEY,
-    last_position INTEGER NOT NULL,
-    chain_hash BLOB NOT NULL,
-    data BLOB NOT NULL
-) STRICT""",
-    # Beside the rounds: a rewritten round keeps its size, so that it is overwritten in its place.
-    """
-CREATE TABLE rewritten_rounds (
-    first_position INTEGER PRIMARY KEY,
-    data_digest BLOB NOT NULL
-) STRICT""",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {FORMAT_VERSION}",
-)
-
-INSERT_ROUND = (
-    "INSERT INTO rounds (first_position, last_position, data, chain_hash) VALUES (?, ?, ?, ?)"
-)
 _REWRITE = "UPDATE rounds SET data = ? WHERE first_position = ?"
 _REMEMBER = "INSERT OR IGNORE INTO rewritten_rounds VALUES (?, ?)"
 # While old pages may still hold what was erased.
 _ERASURE_PENDING = "erasure_pending"
-# The columns of a round, in the order of its fields.
-ROUND_COLUMNS = """first_position, last_position, data, chain_hash,
-    (SELECT data_digest FROM rewritten_rounds AS w WHERE w.first_position = r.first_position)"""
 # Rounds are found by their first position; the one that holds a position is the last to begin
 # at or before it.
 _SELECT = f"""
@@ -138,12 +116,7 @@ class SqliteJournal:
 
     async def append(self, record: Round) -> None:
         """Makes a round durable with one fsync."""
-        if self._failed:
-            raise OutcomeUnknown(f"{self._path}: an earlier commit failed; restart the service")
-        if record.first_position != self._head.position + 1:
-            raise ValueError(
-                f"round begins at {record.first_position}, the head is {self._head.position}"
-            )
+        self._require_next(record)
         try:
             if self._writer is None:
                 await self._open_file(create=True)
@@ -159,6 +132,7 @@ class SqliteJournal:
 
     async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
         """Makes a round durable, and others of before as they are to be, in one transaction."""
+        self._require_next(record)
         assert self._writer is not None
         try:
             async with self._exclusive:
@@ -175,11 +149,12 @@ class SqliteJournal:
                     await self._writer.execute_fetchall(
                         "INSERT OR REPLACE INTO meta VALUES (?, '1')", (_ERASURE_PENDING,)
                     )
+                    await self._writer.execute_fetchall("COMMIT")
                 except sqlite3.Error:
+                    # A full disk may leave the transaction open.
                     if self._writer.in_transaction:
                         await self._writer.execute_fetchall("ROLLBACK")
                     raise
-                await self._writer.execute_fetchall("COMMIT")
             self._head = Head(record.last_position, record.chain_hash)
             self.erasure_pending = True
             assert self._witness is not None
@@ -204,6 +179,14 @@ class SqliteJournal:
                 "DELETE FROM meta WHERE name = ?", (_ERASURE_PENDING,)
             )
         self.erasure_pending = False
+
+    def _require_next(self, record: Round) -> None:
+        if self._failed:
+            raise OutcomeUnknown(f"{self._path}: an earlier commit failed; restart the service")
+        if record.first_position != self._head.position + 1:
+            raise ValueError(
+                f"round begins at {record.first_position}, the head is {self._head.position}"
+            )
 
     def _append_failed(self, error: Exception) -> JournalError:
         if _is_full(error):

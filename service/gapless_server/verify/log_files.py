@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from gapless_server.journal.port import Corrupt, JournalError, Round
-from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION, ROUND_COLUMNS
+from gapless_server.journal.schema import APPLICATION_ID, FORMAT_VERSION, ROUND_COLUMNS
 
 # One query reads so many rounds: it holds a snapshot no longer, so that a running service can
 # go on checkpointing.

@@ -1,0 +1,35 @@
+"""The tables of a log in SQLite, as every format that can be read has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FORMAT_VERSION: Final = 1
+# "GAPL": tells our files from other SQLite files.
+APPLICATION_ID: Final = 0x4741504C
+
+SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """
+CREATE TABLE rounds (
+    first_position INTEGER PRIMARY KEY,
+    last_position INTEGER NOT NULL,
+    chain_hash BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT""",
+    # Beside the rounds: a rewritten round keeps its size, so that it is overwritten in its place.
+    """
+CREATE TABLE rewritten_rounds (
+    first_position INTEGER PRIMARY KEY,
+    data_digest BLOB NOT NULL
+) STRICT""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {FORMAT_VERSION}",
+)
+
+INSERT_ROUND = (
+    "INSERT INTO rounds (first_position, last_position, data, chain_hash) VALUES (?, ?, ?, ?)"
+)
+# The columns of a round, in the order of its fields.
+ROUND_COLUMNS = """first_position, last_position, data, chain_hash,
+    (SELECT data_digest FROM rewritten_rounds AS w WHERE w.first_position = r.first_position)"""

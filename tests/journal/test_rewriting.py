@@ -1,0 +1,84 @@
+"""J8: a round and others of before, rewritten, in one step; the chain stays as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gapless_server.journal.port import Head, JournalStore, NoRoom, digest_of
+from gapless_server.journal.sqlite import SqliteJournal
+from tests.journal.rounds import append_all, chain_of, next_round, read_all
+from tests.journal.test_contract import store
+
+__all__ = ["store"]
+
+
+async def test_j8_rewritten_rounds_keep_their_place_in_the_chain(store: JournalStore) -> None:
+    first, second, third = chain_of([1, 2, 1])
+    journal = await store.open("one")
+    await append_all(journal, [first, second])
+    rewritten = second._replace(data=b"less", data_digest=second.committed_digest)
+
+    await journal.append_rewriting(third, [rewritten])
+
+    assert await read_all(journal) == [first, rewritten, third]
+    assert journal.head == Head(4, third.chain_hash)
+    [_, found, _] = await read_all(journal)
+    assert (found.follows(Head(1, first.chain_hash)), digest_of(found.data)) == (
+        True,
+        digest_of(b"less"),
+    )
+    await journal.close()
+
+
+async def test_j4_a_round_that_does_not_follow_rewrites_nothing(store: JournalStore) -> None:
+    first, _second, third = chain_of([1, 2, 1])
+    journal = await store.open("one")
+    await journal.append(first)
+
+    with pytest.raises(ValueError, match="round begins at 4, the head is 1"):
+        await journal.append_rewriting(third, [first._replace(data=b"less")])
+
+    assert await read_all(journal) == [first]
+    await journal.close()
+
+
+async def test_j5_without_room_nothing_is_rewritten_and_the_same_can_be_tried_again(
+    tmp_path: Path,
+) -> None:
+    journal = await SqliteJournal.open(tmp_path / "one.db", tmp_path / "owner.json")
+    [first] = chain_of([1])
+    await journal.append(first)
+    rewritten = first._replace(data=b"less", data_digest=first.committed_digest)
+    large = next_round(journal.head, data=bytes(1_000_000))
+    assert journal._writer is not None
+    await journal._writer.execute_fetchall("PRAGMA max_page_count = 20")
+
+    with pytest.raises(NoRoom):
+        await journal.append_rewriting(large, [rewritten])
+    refused = await read_all(journal)
+    await journal._writer.execute_fetchall("PRAGMA max_page_count = 100000")
+    await journal.append_rewriting(large, [rewritten])
+
+    assert refused == [first]
+    assert await read_all(journal) == [rewritten, large]
+    await journal.close()
+
+
+async def test_a_log_remembers_that_an_erasure_is_pending(tmp_path: Path) -> None:
+    path, owner = tmp_path / "one.db", tmp_path / "owner.json"
+    journal = await SqliteJournal.open(path, owner)
+    first, second = chain_of([1, 1])
+    await journal.append(first)
+    await journal.append_rewriting(second, [first._replace(data=b"x", data_digest=bytes(32))])
+    await journal.close()
+
+    opened = await SqliteJournal.open(path, owner)
+    pending = opened.erasure_pending
+    await opened.end_erasure()
+    await opened.close()
+
+    again = await SqliteJournal.open(path, owner)
+    assert (pending, again.erasure_pending) == (True, False)
+    await again.close()
