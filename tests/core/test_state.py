@@ -158,10 +158,10 @@ class TestUndo:
 
         assert list(tables.sequences.scan("s", None, descending=False)) == [(1, "kept")]
 
-    def test_keeping_makes_the_changes_stay(self, state: State, tables: Tables) -> None:
+    def test_what_was_put_after_rolling_back_stays(self, state: State, tables: Tables) -> None:
         state.undo.begin()
+        state.undo.roll_back()
         tables.plain.put("a", 1)
-        state.undo.keep()
 
         state.undo.begin()
         state.undo.roll_back()

@@ -35,10 +35,6 @@ class UndoLog:
             raise RuntimeError("an undo log is already open")
         self.steps = []
 
-    def keep(self) -> None:
-        """Forgets the old rows: the changes stay."""
-        self.steps = None
-
     def roll_back(self) -> None:
         """Puts the old rows back, newest first."""
         steps, self.steps = self.steps, None
