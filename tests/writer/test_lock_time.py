@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from gapless.v1.commands_pb2 import Command
+from gapless.v1.pool_reservations_pb2 import RenewReservationRequest, ReserveNumberRequest
+from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
+from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import NoRoom, Round
+from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.writer.clock import LogClock, LogTime, ManualClock, SystemClock
 from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
 from tests.writer.harness import (
     KERNEL,
@@ -293,3 +300,72 @@ async def test_g7_a_lock_whose_end_finds_no_room_ends_once_there_is_some() -> No
     assert await door.history() == ["acquired ann", "expired ann"]
     assert await door.acquire("bob") > token
     await door.namespace.close()
+
+
+def reserve(ttl_seconds: int) -> Command:
+    request = ReserveNumberRequest(
+        request_id="reserve", pool_id="ports", owner_id="ann", key="http", ttl_seconds=ttl_seconds
+    )
+    return Command(reserve_number=request)
+
+
+def renew_reservation(request_id: str) -> Command:
+    request = RenewReservationRequest(
+        request_id=request_id, pool_id="ports", owner_id="ann", key="http", ttl_seconds=1
+    )
+    return Command(renew_reservation=request)
+
+
+async def test_g11_no_jump_of_the_clock_ends_a_reservation_either(door: Door) -> None:
+    created = CreatePoolRequest(
+        request_id="create", pool_id="ports", ranges=[NumberRange(first=1, last=9)]
+    )
+    await door.run(Command(create_pool=created))
+    await door.run(reserve(ttl_seconds=10))
+
+    for number, seconds in enumerate((HOUR, -HOUR, TEN_YEARS)):
+        door.clock.jump(seconds)
+        door.clock.advance(3)
+        outcome = result(await door.run(renew_reservation(f"renew-{number}")))
+        assert not outcome.renew_reservation.receipt.changed
+
+    door.clock.advance(1)
+    assert reason(await door.run(renew_reservation("late"))) == "RESERVATION_EXPIRED"
+
+
+async def test_g10_a_start_from_a_checkpoint_ends_locks_when_a_replay_would(tmp_path: Path) -> None:
+    """The alarms of locks whose entries are not read again are set from their rows."""
+    clock = ManualClock()
+
+    async def started() -> tuple[Door, SqliteJournalStore]:
+        store = SqliteJournalStore(tmp_path, "nowhere")
+        journal = await store.open("test")
+        checkpoint = await SqliteCheckpointStore(tmp_path / LOGS_DIRECTORY).open(
+            "test", journal.incarnation
+        )
+        namespace = await Namespace.open(
+            "test",
+            KERNEL,
+            journal,
+            LogClock(clock),
+            WriterLimits(checkpoint_entries=1),
+            lambda *_: None,
+            None,
+            checkpoint,
+        )
+        return Door(namespace, journal, clock), store
+
+    door, store = await started()
+    await door.acquire("ann", ttl_seconds=10)
+    clock.advance(4)
+    await run(door.namespace, create())
+    await door.namespace.close()
+    await store.close()
+
+    door, store = await started()
+    clock.advance(5.999)
+    assert await door.holder() == "ann"
+    clock.advance(0.001)
+    assert await door.holder() == ""
+    await door.namespace.close()
+    await store.close()
