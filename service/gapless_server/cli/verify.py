@@ -152,7 +152,7 @@ def _print(output: Console, found: dict[Path, dict[str, Any]]) -> None:
         if "state_hash" in shown:
             output.print(f"{shown['namespace']}: state hash {shown['state_hash']}")
         for breach in shown["breaches"][:_BREACHES_SHOWN]:
-            output.print(f"{shown['namespace']}: {breach}", markup=False)
+            output.print(f"{shown['namespace']}: {breach}", markup=False, soft_wrap=True)
         more = len(shown["breaches"]) - _BREACHES_SHOWN
         if more > 0:
             output.print(f"{shown['namespace']}: and {more} more; --json lists them all")
