@@ -1,6 +1,6 @@
 """The index of request ids: which position a caller's request id was committed at (G3).
 
-Request ids are remembered for ever, so what one costs in memory counts: about 27 bytes here,
+Request ids are remembered for ever, so what one costs in memory counts: 27 to 53 bytes here,
 against some 200 in a dictionary of strings. The index keeps a 64-bit hash and a position for each,
 by open addressing in arrays, in shards that grow one at a time, so that no growth stops the
 writer for long. Two different ids may have the same hash: who looks one up compares the entry at
