@@ -14,6 +14,9 @@ EVENTS ?=
 # How often `make soak-scenarios` runs each test.
 TIMES ?= 100
 
+# Which harnesses of tests/reliability `make soak` runs; all of them without it.
+ONLY ?=
+
 # `make bench QUICK=1` measures what P1 to P6 need, in under 3 minutes.
 QUICK ?=
 # How many messages `make bench-large` goes up to.
@@ -27,7 +30,7 @@ BENCH := $(VENV_BENCH)/.installed
 NODE := tests/node/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test soak-scenarios check protos bench bench-large clean
+.PHONY: help demo run test soak-scenarios soak check protos bench bench-large clean
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +46,9 @@ test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 
 soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
 	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)
+
+soak: $(DEV) ## Run every fault harness to its full numbers (hours), ONLY="kills proxy" for some
+	@$(BIN)/python tools/soak.py --only $(ONLY)
 
 check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh
 	$(BIN)/ruff format --check
