@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -28,9 +29,15 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 class Connection:
     """Opens with the first call; every call checks first that it can still be used."""
 
-    def __init__(self, options: ConnectionOptions) -> None:
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        opener: Callable[[ConnectionOptions], Channel] = open_channel,
+    ) -> None:
+        """`opener` makes the channel; another one than gRPC's is for tests without sockets."""
         self.address = options.target
         self._options = options
+        self._opener = opener
         self._channel: Channel | None = None
         self._home: Home | None = None
         # Two threads shall not open two channels; held for no longer than that takes.
@@ -72,7 +79,7 @@ class Connection:
         with self._opening:
             if self._channel is None:
                 self._home = Home()
-                self._channel = open_channel(self._options)
+                self._channel = self._opener(self._options)
             return self._channel
 
     def pipeline(self, metadata: CallMetadata) -> Pipeline:
