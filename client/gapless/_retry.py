@@ -6,6 +6,7 @@ and a read changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from grpc import StatusCode
@@ -96,10 +97,18 @@ def refusal_leaves_outcome_open(error: GaplessError) -> bool:
     return isinstance(error, OutcomeUnknown)
 
 
-def call_leaves_outcome_open(error: GaplessError) -> bool:
-    """Whether a command may have been applied that was sent by a call of its own, and failed so."""
-    return refusal_leaves_outcome_open(error) or (
-        not error.reason and break_leaves_outcome_open(error)
+def calls_leave_outcome_open(errors: Sequence[GaplessError]) -> bool:
+    """Whether a command may have been applied that was sent by calls of its own, which failed so.
+
+    A final refusal was decided with the request id in view: had an earlier call been applied, its
+    answer would have come instead.
+    """
+    if errors[-1].reason and not is_retryable(errors[-1]):
+        return False
+    return any(
+        refusal_leaves_outcome_open(error)
+        or (not error.reason and break_leaves_outcome_open(error))
+        for error in errors
     )
 
 

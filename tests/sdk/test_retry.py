@@ -11,6 +11,7 @@ from gapless._retry import (
     BACKOFF_SECONDS_MAX,
     RECONNECT_SECONDS_MAX,
     break_leaves_outcome_open,
+    calls_leave_outcome_open,
     is_retryable,
     refusal_leaves_outcome_open,
     seconds_before_retry,
@@ -127,3 +128,24 @@ def test_only_an_open_refusal_leaves_the_outcome_open(error: GaplessError, is_op
 )
 def test_a_broken_stream_leaves_open_what_was_under_way(error: GaplessError, is_open: bool) -> None:
     assert break_leaves_outcome_open(error) is is_open
+
+
+@pytest.mark.parametrize(
+    ("failures", "is_open"),
+    [
+        ([_plain(StatusCode.UNAVAILABLE)], True),
+        ([_plain(StatusCode.DEADLINE_EXCEEDED)], True),
+        ([errors.OutcomeUnknown("fsync failed")], True),
+        ([errors.ShuttingDown("nothing was done")], False),
+        ([_plain(StatusCode.UNIMPLEMENTED)], False),
+        # What the last call led to says nothing about the one before it...
+        ([_plain(StatusCode.UNAVAILABLE), errors.ShuttingDown("nothing was done")], True),
+        ([errors.OutcomeUnknown("fsync failed"), errors.QueueFull("full")], True),
+        # ... unless it was decided with the request id in view.
+        ([_plain(StatusCode.UNAVAILABLE), errors.LockHeld("by another")], False),
+    ],
+)
+def test_any_call_of_a_command_may_leave_its_outcome_open(
+    failures: list[GaplessError], is_open: bool
+) -> None:
+    assert calls_leave_outcome_open(failures) is is_open

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 
 from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.lines import Waiter
 from tests.writer.harness import (
     FailingJournal,
     HeldJournal,
@@ -128,6 +130,26 @@ async def test_a_lock_for_which_only_those_wait_who_are_gone_is_free(door: Door)
 
     assert await door.holder() == ""
     await door.acquire("dan")
+
+
+async def test_g7_those_who_left_are_not_kept_for_as_long_as_they_would_have_waited() -> None:
+    """However many give up behind somebody who goes on waiting."""
+    door = await Door.open(limits=WriterLimits())
+    await door.acquire("ann", ttl_seconds=3600)
+    patient = door.ask(acquire("bob", wait_seconds=600))
+    for _ in range(5):
+        leaving = [door.ask(acquire("eve", wait_seconds=3600)) for _ in range(1000)]
+        await settle()
+        for outcomes in leaving:
+            outcomes.cancel()
+        await settle()
+
+    gc.collect()
+    kept = [waiter for waiter in gc.get_objects() if isinstance(waiter, Waiter)]
+
+    assert len(kept) <= 2 + 1000  # who waits, as many again, and what is not worth looking for
+    assert not patient.done()
+    await door.namespace.close()
 
 
 async def test_a15_the_same_command_again_shares_its_place_and_its_answer(door: Door) -> None:

@@ -145,6 +145,31 @@ async def test_a_namespace_that_is_just_being_closed_is_waited_for(
     await closing
 
 
+async def test_a_namespace_that_was_closed_and_opened_again_meanwhile_is_not_idle(
+    held: tuple[Namespaces, list[HeldJournal]],
+) -> None:
+    """Closing one may take a while, in which others are closed for other reasons, and used."""
+    namespaces, journals = held
+    await run_in(namespaces, "one", create())
+    await run_in(namespaces, "two", create())
+    journals[0].hold()
+    async with namespaces.use("one") as namespace:
+        namespace.submit(frame_of(post("p1")))
+        await journals[0].entered.wait()
+    closing = asyncio.create_task(namespaces.close_idle())
+    await settle()
+    await namespaces.close_idle()
+
+    async with namespaces.use("two") as two:
+        journals[0].release()
+        await closing
+
+        [outcome] = await run(two, post("p2"))
+
+    assert sequence(outcome) == 1
+    assert namespaces.open_count == 1
+
+
 async def test_many_first_calls_at_once_open_a_namespace_once(
     held: tuple[Namespaces, list[HeldJournal]],
 ) -> None:

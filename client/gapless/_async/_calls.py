@@ -20,7 +20,7 @@ from gapless._error_decoding import from_failed_call
 from gapless._guarding import encoded_guards
 from gapless._options import CallOptions, check_timeout
 from gapless._queries import QueryKind, Request
-from gapless._retry import call_leaves_outcome_open, seconds_before_retry
+from gapless._retry import calls_leave_outcome_open, seconds_before_retry
 from gapless.errors import GaplessError
 from gapless.v1.commands_pb2 import ExecuteRequest, ExecuteResponse
 
@@ -96,11 +96,15 @@ class Calls:
         if timeout is None:
             timeout = self.options.timeout_seconds + wait_seconds
         command = new_command(**{kind.field: request}, guards=self.options.guards)
+        failures: list[GaplessError] = []
         try:
-            response = await self.query(_EXECUTE, ExecuteRequest(command=command), timeout)
+            response = await self._call(
+                _EXECUTE, ExecuteRequest(command=command), timeout, failures
+            )
         except GaplessError as error:
-            outcome_unknown = call_leaves_outcome_open(error)
-            raise error.for_request(request.request_id, outcome_unknown=outcome_unknown) from error
+            raise error.for_request(
+                request.request_id, outcome_unknown=calls_leave_outcome_open(failures)
+            ) from error
         answer: ResponseT = getattr(response.result, kind.field)
         return answer
 
@@ -117,8 +121,17 @@ class Calls:
         Raises:
             GaplessError: it was refused, or its time is over.
         """
+        return await self._call(kind, request, timeout, [])
+
+    async def _call(
+        self,
+        kind: QueryKind[ResponseT],
+        request: Request,
+        timeout: float | None,
+        failures: list[GaplessError],
+    ) -> ResponseT:
+        """Calls until there is an answer; adds what each attempt before it led to."""
         deadline = self._deadline(timeout)
-        attempts = 0
         while True:
             seconds_left = deadline - time.monotonic()
             try:
@@ -129,11 +142,11 @@ class Calls:
                     self.read_metadata,
                 )
             except RpcError as failed:
-                attempts += 1
                 error = from_failed_call(failed_call(failed), self.connection.address)
+                failures.append(error)
                 wait = seconds_before_retry(
                     error,
-                    attempts=attempts,
+                    attempts=len(failures),
                     attempts_max=self.options.attempts_max,
                     seconds_left=deadline - time.monotonic(),
                     jitter=random.random(),  # noqa: S311  (no secret)

@@ -13,12 +13,16 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterator
+from typing import Final
 
 from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.requests import request_key
+
+# So many who left are kept beside as many as wait: looking through them costs more than they do.
+_LEFT_MAX: Final = 1000
 
 
 class Waiter:
@@ -49,7 +53,7 @@ class Lines:
         # The places of each line, in order, and who shares each one.
         self._lines: dict[str, dict[str, list[Waiter]]] = {}
         self._count = 0
-        # Those who left early stay here until they come first.
+        # Those who left early stay here until they come first, or are as many as who waits.
         self._ends: list[tuple[int, int, Waiter]] = []
         self._numbers = itertools.count()
 
@@ -88,6 +92,9 @@ class Lines:
             del line[waiter.place]
         if not line:
             del self._lines[waiter.line]
+        if len(self._ends) > 2 * self._count + _LEFT_MAX:
+            self._ends = [end for end in self._ends if end[2].waiting]
+            heapq.heapify(self._ends)
 
     def first(self, line: str) -> list[Waiter]:
         """Returns who shares the first place of a line; nobody, if nobody waits there."""

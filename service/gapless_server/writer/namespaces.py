@@ -98,7 +98,9 @@ class Namespaces:
         """Closes every namespace that nobody has used for the idle time."""
         now = asyncio.get_running_loop().time()
         for name, slot in list(self._slots.items()):
-            if slot.users == 0 and now - slot.last_used >= self._limits.idle_seconds:
+            # While one is closed others come and go: another slot may have its name by now.
+            is_open = self._slots.get(name) is slot
+            if is_open and slot.users == 0 and now - slot.last_used >= self._limits.idle_seconds:
                 await self._close(name)
 
     async def drain(self) -> None:
