@@ -199,6 +199,7 @@ def killable(tmp_path: Path) -> Iterator[SubprocessServer]:
         yield server
 
 
+@pytest.mark.timeout(60 + 20 * CYCLES)
 def test_e3_tokens_grow_and_no_lock_ends_early_however_often_the_service_is_killed(
     killable: SubprocessServer,
 ) -> None:
