@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.v1.commands_pb2 import CommandResult
+from gapless.v1.commands_pb2 import CommandResult, PipelineResponse
 from gapless.v1.common_pb2 import Body, Receipt
 from gapless.v1.events_pb2 import Entry, Event
 from gapless.v1.messages_pb2 import MessagePosted, PostMessageResponse
-from gapless_server.core.kernel import EventType
 from gapless_server.core.times import to_timestamp
+from gapless_server.core.wire import VARINTS
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
-from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer
-from gapless_server.writer.wire import varint
+from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer, response_form
 
-POSTED = EventType("message_posted", Event.MESSAGE_POSTED_FIELD_NUMBER, [])
+POSTED = Event.MESSAGE_POSTED_FIELD_NUMBER
 POST_MESSAGE = CommandResult.POST_MESSAGE_FIELD_NUMBER
 TIME_US = 1_700_000_000_123_456
 
@@ -61,7 +60,7 @@ def test_an_entry_is_the_stored_entry_that_protobuf_would_write(
         request_id,
         caller,
         fingerprint,
-        [(POSTED, event) for event in events],
+        [(POSTED, event.SerializeToString()) for event in events],
         Answer(POST_MESSAGE, response.SerializeToString()),
     )
 
@@ -73,16 +72,20 @@ def test_an_answer_with_its_receipt_is_the_result_that_protobuf_would_write(
     position: int, changed: bool
 ) -> None:
     response = PostMessageResponse(message_id="m", sequence=7)
-    receipt = EntryWriter(to_timestamp(TIME_US)).receipt(response, position, changed=changed)
-
-    result = CommandResult.FromString(
-        Answer(POST_MESSAGE, response.SerializeToString() + receipt).result()
+    form = response_form(PostMessageResponse)
+    answer = EntryWriter(to_timestamp(TIME_US)).with_receipt(
+        Answer(POST_MESSAGE, form.write(response)), form.receipt_tag, position, changed=changed
     )
 
     response.receipt.CopyFrom(
         Receipt(position=position, commit_time=to_timestamp(TIME_US), changed=changed)
     )
-    assert result == CommandResult(post_message=response)
+    expected = CommandResult(post_message=response).SerializeToString()
+    assert answer.result() == expected
+    assert (
+        b"".join(answer.result_in(b"\x0a"))
+        == PipelineResponse(results=[CommandResult.FromString(expected)]).SerializeToString()
+    )
 
 
 @pytest.mark.parametrize("changed", [True, False])
@@ -103,4 +106,4 @@ def test_g3_a_replayed_answer_is_the_first_answer_marked_as_replayed(changed: bo
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
 def test_a_varint_is_read_back_by_protobuf(value: int) -> None:
-    assert Receipt.FromString(b"\x08" + varint(value)).position == value
+    assert Receipt.FromString(b"\x08" + VARINTS[value]).position == value

@@ -17,27 +17,23 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 
 
-class Context:
+class Context(msgspec.Struct, gc=False):
     """What the world contributes to one command: its moment, its caller, and randomness.
 
-    `may_wait` says whether its answer may come later than those of the commands after it.
+    `id_prefix` is unique to the command. `may_wait` says whether its answer may come later than
+    those of the commands after it.
     """
 
-    __slots__ = ("_ids_made", "caller", "id_prefix", "may_wait", "moment")
-
-    def __init__(
-        self, moment: Moment, caller: str, id_prefix: str, *, may_wait: bool = False
-    ) -> None:
-        self.moment = moment
-        self.caller = caller
-        self.id_prefix = id_prefix
-        self.may_wait = may_wait
-        self._ids_made = 0
+    moment: Moment
+    caller: str
+    id_prefix: str
+    may_wait: bool = False
+    ids_made: int = 0
 
     def new_id(self) -> str:
-        """Returns an id that nothing else has: `id_prefix` is unique to the command."""
-        self._ids_made += 1
-        return f"{self.id_prefix}{self._ids_made:x}"
+        """Returns an id that nothing else has."""
+        self.ids_made += 1
+        return f"{self.id_prefix}{self.ids_made:x}"
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):

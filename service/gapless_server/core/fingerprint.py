@@ -11,7 +11,7 @@ is the key that a fingerprint is looked up by.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from xxhash import xxh3_64_digest
 
-from gapless_server.core.validation import is_map
+from gapless_server.core.wire import is_map, serializer
 
 _DIGEST_BYTES = 8
 _REQUEST_ID = "request_id"
@@ -116,7 +116,7 @@ def _to_bytes(command_type: Any, field: FieldDescriptor) -> Callable[[Any], byte
     if field.is_repeated:
         return _container_to_bytes(command_type, field)
     if field.message_type is not None:
-        return _message_to_bytes(field.message_type)
+        return serializer(GetMessageClass(field.message_type))
     if field.type == FieldDescriptor.TYPE_STRING:
         return str.encode
     if field.type == FieldDescriptor.TYPE_BYTES:
@@ -126,21 +126,6 @@ def _to_bytes(command_type: Any, field: FieldDescriptor) -> Callable[[Any], byte
 
 def _number_to_bytes(value: float) -> bytes:
     return repr(value).encode()
-
-
-def _message_to_bytes(descriptor: Descriptor) -> Callable[[Any], bytes]:
-    serialize: Callable[..., bytes] = GetMessageClass(descriptor).SerializeToString
-    if _holds_map(descriptor):
-        return partial(serialize, deterministic=True)
-    # Without maps the bytes are deterministic anyway, and this is twice as quick.
-    return serialize
-
-
-def _holds_map(descriptor: Descriptor) -> bool:
-    return any(
-        is_map(field) or (field.message_type is not None and _holds_map(field.message_type))
-        for field in descriptor.fields
-    )
 
 
 def _container_to_bytes(command_type: Any, field: FieldDescriptor) -> Callable[[Any], bytes]:

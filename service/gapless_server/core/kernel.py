@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
 from google.protobuf.message import Message
+from msgspec.structs import replace
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
@@ -30,6 +32,7 @@ from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
 from gapless_server.core.state import START, Moment, State, UndoLog
 from gapless_server.core.unions import union_fields
 from gapless_server.core.validation import Validator, below
+from gapless_server.core.wire import serializer
 
 # How many things end in one entry; what ends at the same moment beyond that ends in the next.
 EXPIRED_MAX = 1000
@@ -90,11 +93,13 @@ class Kind:
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
-class EventType(NamedTuple):
+class EventType(msgspec.Struct, frozen=True):
     """An event that some kind knows: its field and number in Event, and what follows from it."""
 
     field: str
     number: int
+    # Returns the event as bytes.
+    write: Callable[[Any], bytes]
     evolvers: list[Evolve]
     frees: tuple[Frees, ...] = ()
     erasure: Erasure | None = None
@@ -117,7 +122,7 @@ class Kernel:
         self._expiries: dict[str, Expiry] = {}
         self._command_union = union_fields(Command.DESCRIPTOR, "command")
         self.event_types: dict[type[Message], EventType] = {
-            event_type: EventType(field.name, field.number, [])
+            event_type: EventType(field.name, field.number, serializer(event_type), [])
             for event_type, field in union_fields(Event.DESCRIPTOR, "event").items()
         }
         for kind in self.kinds:
@@ -137,10 +142,10 @@ class Kernel:
             self.event_types[event_type].evolvers.append(evolve)
         for event_type, frees in kind.frees.items():
             known = self.event_types[event_type]
-            self.event_types[event_type] = known._replace(frees=(*known.frees, frees))
+            self.event_types[event_type] = replace(known, frees=(*known.frees, frees))
         for event_type, erasure in kind.erases.items():
             known = self.event_types[event_type]
-            self.event_types[event_type] = known._replace(erasure=erasure)
+            self.event_types[event_type] = replace(known, erasure=erasure)
         if kind.expiry is not None:
             self._expiries[kind.name] = kind.expiry
         self.queries.update(kind.timed_queries)

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from gapless.v1 import options_pb2
 from gapless_server.core.quick_check import QuickCheck, compile_quick_check
 from gapless_server.core.refusals import FieldFault, invalid_fields
+from gapless_server.core.wire import is_map
 
 # Long enough for a UUID with a prefix or a URL-safe hash, short enough for an index key.
 IDENTIFIER_CHARACTERS_MAX = 128
@@ -188,12 +189,6 @@ def _never_sure(_message: Message) -> bool:
 def field_rules(field: FieldDescriptor) -> options_pb2.FieldRules:
     """Returns the rules that the proto file states for a field."""
     return field.GetOptions().Extensions[options_pb2.rules]
-
-
-def is_map(field: FieldDescriptor) -> bool:
-    """Says whether a field is a map."""
-    entry: Descriptor | None = field.message_type
-    return entry is not None and bool(entry.GetOptions().map_entry)
 
 
 def _is_own(field: FieldDescriptor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -21,6 +21,7 @@ from gapless.v1.commands_pb2 import (
     PipelineResponse,
 )
 from gapless_server.core.refusals import Refused, invalid_field
+from gapless_server.core.wire import bytes_tag, field
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.parsing import parse_frame
 from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, sized
@@ -31,7 +32,7 @@ from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
 from gapless_server.writer.queue import Frame
-from gapless_server.writer.wire import bytes_tag, field
+from gapless_server.writer.rounds import Outcome
 
 _RESULT = bytes_tag(PipelineResponse.RESULTS_FIELD_NUMBER)
 
@@ -134,8 +135,7 @@ class CommandServicer:
                 if isinstance(frame, Refused):
                     raise frame
                 outcomes = await frame.outcomes
-                # A response is its results one after another: see writer/wire.py.
-                yield b"".join([field(_RESULT, to_result(outcome)) for outcome in outcomes])
+                yield _response(outcomes)
                 places.release()
         finally:
             self._streams.discard(frames)
@@ -164,3 +164,14 @@ class CommandServicer:
         except Refused as refusal:
             frame.outcomes.set_result([refusal] * len(commands))
         return frame
+
+
+def _response(outcomes: Sequence[Outcome]) -> bytes:
+    """Returns a PipelineResponse, which is its results one after another: see core/wire.py."""
+    parts: list[bytes] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Answer):
+            parts += outcome.result_in(_RESULT)
+        else:
+            parts.append(field(_RESULT, to_result(outcome)))
+    return b"".join(parts)

@@ -29,6 +29,7 @@ from gapless.v1.events_pb2 import (
 from gapless_server.core.paging import PageLimits, page_items
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.times import to_timestamp
+from gapless_server.core.wire import bytes_tag, field
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
 from gapless_server.rpc.filters import Filter, without_secrets
@@ -40,7 +41,6 @@ from gapless_server.writer.clock import Clock
 from gapless_server.writer.entries import receipt_of, result_of
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
-from gapless_server.writer.wire import bytes_tag, field
 
 SERVICE = DESCRIPTOR.services_by_name["EventService"]
 

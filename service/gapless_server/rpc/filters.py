@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 from gapless.v1 import options_pb2
 from gapless.v1.events_pb2 import Entries, Entry, Event, EventFilter
 from gapless_server.core.refusals import FieldFault, invalid_fields
+from gapless_server.core.wire import bytes_tag, field
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.feed import CommittedRound
-from gapless_server.writer.wire import bytes_tag, field
 
 _EVENT_FIELDS = {one.name: one for one in Event.DESCRIPTOR.oneofs_by_name["event"].fields}
 _ENTRY = bytes_tag(Entries.ENTRIES_FIELD_NUMBER)

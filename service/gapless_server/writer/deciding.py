@@ -70,17 +70,25 @@ class RoundDecider:
 
     async def _refuse_who_waited_enough(self) -> None:
         for waiter in self._lines.take_overdue(self._builder.uptime_us):
-            outcome = await self._run(waiter.frame.commands[0], waiter.frame)
+            outcome = await self._run_again(waiter.frame)
             if isinstance(outcome, MustWait):
                 outcome = outcome.refusal
             self.decided.append(Decided(waiter.frame, [outcome]))
 
     async def _decide_frame(self, frame: Frame) -> None:
         outcomes: list[Outcome] = []
+        # No coroutine for a command that needs nothing from disk: nearly every one.
+        run, caller, may_wait = self._builder.run, frame.caller, frame.may_wait
         for command in frame.commands:
             if time.monotonic() - self._breath_time > SECONDS_BETWEEN_BREATHS:
                 await self._breathe()
-            outcome = await self._run(command, frame)
+            if isinstance(command, Refused):
+                outcomes.append(command)
+                continue
+            try:
+                outcome = run(command, caller, may_wait=may_wait)
+            except EntryNeeded as needed:
+                outcome = await self._run_with(needed.position, command, frame)
             if isinstance(outcome, MustWait):
                 if (refusal := self._put_in_line(frame, outcome)) is None:
                     return
@@ -90,14 +98,19 @@ class RoundDecider:
                 await self._serve_lines()
         self.decided.append(Decided(frame, outcomes))
 
-    async def _run(self, command: Command | Refused, frame: Frame) -> Outcome | MustWait:
-        if isinstance(command, Refused):
-            return command
+    async def _run_again(self, frame: Frame) -> Outcome | MustWait:
+        """Runs the one command of a frame that has waited."""
+        [command] = frame.commands
+        assert not isinstance(command, Refused)  # a refusal never waits
         try:
             return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
         except EntryNeeded as needed:
-            self._loaded.update(await self._load_round(needed.position))
-            return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+            return await self._run_with(needed.position, command, frame)
+
+    async def _run_with(self, position: int, command: Command, frame: Frame) -> Outcome | MustWait:
+        """Runs a command that needs the entry at a position."""
+        self._loaded.update(await self._load_round(position))
+        return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
 
     async def _breathe(self) -> None:
         """Lets the event loop do what else there is to do."""
@@ -125,7 +138,7 @@ class RoundDecider:
                 if waiter.frame.outcomes.done():
                     self._lines.leave(waiter)
                     continue
-                outcome = await self._run(waiter.frame.commands[0], waiter.frame)
+                outcome = await self._run_again(waiter.frame)
                 if isinstance(outcome, MustWait):
                     return
                 self._lines.leave(waiter)

@@ -6,20 +6,19 @@ equals what protobuf itself would make of the same values.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
+import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gapless.v1.commands_pb2 import CommandResult
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
-from gapless_server.core.kernel import EventType
+from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag, serializer
 from gapless_server.journal.port import Round, digest_of
 from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
-from gapless_server.writer.wire import bytes_tag, field, number_tag, varint
 
 _ROUND_ENTRY = bytes_tag(StoredRound.ENTRIES_FIELD_NUMBER)
 _ROUND_REWRITTEN = bytes_tag(StoredRound.REWRITTEN_FIELD_NUMBER)
@@ -34,13 +33,13 @@ _ENTRY_REQUEST_ID = bytes_tag(Entry.REQUEST_ID_FIELD_NUMBER)
 _ENTRY_EVENT = bytes_tag(Entry.EVENTS_FIELD_NUMBER)
 _RECEIPT_POSITION = number_tag(Receipt.POSITION_FIELD_NUMBER)
 _RECEIPT_TIME = bytes_tag(Receipt.COMMIT_TIME_FIELD_NUMBER)
-_RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + varint(1)
+_RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + VARINTS[1]
 
 # The tags of the fields of the unions, whose numbers stay below 256.
 _TAGS = [bytes_tag(number) for number in range(256)]
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The answer to a command: its field in CommandResult, and the serialized response."""
 
     number: int
@@ -50,11 +49,26 @@ class Answer(NamedTuple):
         """Returns the answer as a serialized CommandResult."""
         return field(_TAGS[self.number], self.response)
 
+    def result_in(self, tag: bytes) -> tuple[bytes, ...]:
+        """Returns the parts of a field, given by its tag, that holds the answer as a result."""
+        response = self.response
+        union_tag, size = _TAGS[self.number], VARINTS[len(response)]
+        length = len(union_tag) + len(size) + len(response)
+        return tag, VARINTS[length], union_tag, size, response
+
+
+class ResponseForm(NamedTuple):
+    """How responses of a type are written, and the tag of the receipt that follows."""
+
+    write: Callable[[Any], bytes]
+    receipt_tag: bytes
+
 
 @cache
-def _receipt_tag(response: Hashable) -> bytes:
-    descriptor: Any = response
-    return bytes_tag(descriptor.fields_by_name["receipt"].number)
+def response_form(response_type: Any) -> ResponseForm:
+    """Returns how responses of a type are written."""
+    receipt = response_type.DESCRIPTOR.fields_by_name["receipt"]
+    return ResponseForm(serializer(response_type), bytes_tag(receipt.number))
 
 
 class EntryWriter:
@@ -71,31 +85,41 @@ class EntryWriter:
         request_id: str,
         caller: str,
         fingerprint: bytes,
-        events: Iterable[tuple[EventType, Message]],
+        events: Iterable[tuple[int, bytes]],
         answer: Answer | None,
     ) -> bytes:
-        """Returns an entry as a field of StoredRound. `answer` has no receipt."""
-        shown = _ENTRY_POSITION + varint(position) + self._entry_time
-        if request_id:
-            shown += field(_ENTRY_REQUEST_ID, request_id.encode())
-        for event_type, event in events:
-            data = field(_TAGS[event_type.number], event.SerializeToString(deterministic=True))
-            shown += field(_ENTRY_EVENT, data)
-        stored = field(_STORED_ENTRY, shown)
-        if caller:
-            stored += field(_STORED_CALLER, caller.encode())
-        if fingerprint:
-            stored += field(_STORED_FINGERPRINT, fingerprint)
-        if answer is not None:
-            stored += field(_STORED_ANSWER, field(_TAGS[answer.number], answer.response))
-        return field(_ROUND_ENTRY, stored)
+        """Returns an entry as a field of StoredRound.
 
-    def receipt(self, response: Message, position: int, *, changed: bool) -> bytes:
-        """Returns the receipt as a field of a response, to be put behind its other fields."""
-        data = _RECEIPT_POSITION + varint(position) + self._receipt_time
-        return field(
-            _receipt_tag(response.DESCRIPTOR), data + _RECEIPT_CHANGED if changed else data
-        )
+        `events` are their fields in Event and their bytes; `answer` has no receipt.
+        """
+        parts = [_ENTRY_POSITION, VARINTS[position], self._entry_time]
+        if request_id:
+            data = request_id.encode()
+            parts += (_ENTRY_REQUEST_ID, VARINTS[len(data)], data)
+        for number, event in events:
+            tag, size = _TAGS[number], VARINTS[len(event)]
+            parts += (_ENTRY_EVENT, VARINTS[len(tag) + len(size) + len(event)], tag, size, event)
+        shown = b"".join(parts)
+        parts = [_STORED_ENTRY, VARINTS[len(shown)], shown]
+        if caller:
+            parts.append(field(_STORED_CALLER, caller.encode()))
+        if fingerprint:
+            parts += (_STORED_FINGERPRINT, VARINTS[len(fingerprint)], fingerprint)
+        if answer is not None:
+            tag, size = _TAGS[answer.number], VARINTS[len(answer.response)]
+            length = len(tag) + len(size) + len(answer.response)
+            parts += (_STORED_ANSWER, VARINTS[length], tag, size, answer.response)
+        return field(_ROUND_ENTRY, b"".join(parts))
+
+    def with_receipt(
+        self, answer: Answer, receipt_tag: bytes, position: int, *, changed: bool
+    ) -> Answer:
+        """Returns an answer with its receipt, which is put behind its other fields."""
+        number, time = VARINTS[position], self._receipt_time
+        end = _RECEIPT_CHANGED if changed else b""
+        size = VARINTS[len(_RECEIPT_POSITION) + len(number) + len(time) + len(end)]
+        parts = (answer.response, receipt_tag, size, _RECEIPT_POSITION, number, time, end)
+        return Answer(answer.number, b"".join(parts))
 
 
 def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Round] = ()) -> bytes:
@@ -103,7 +127,7 @@ def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Rou
 
     `rewritten` are rounds of before as they are from now on.
     """
-    data = b"".join(entries) + _ROUND_UPTIME + varint(uptime_us)
+    data = b"".join(entries) + _ROUND_UPTIME + VARINTS[uptime_us]
     for record in rewritten:
         attested = RewrittenRound(
             first_position=record.first_position, data_digest=digest_of(record.data)

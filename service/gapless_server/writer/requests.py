@@ -50,34 +50,26 @@ class _Shard:
         self.mask = capacity - 1
         self.count = 0
 
-    def get(self, value: int) -> int | None:
+    def slot(self, value: int) -> int:
+        """Returns the slot that has a hash, or the free one that it would be put into."""
         hashes, mask = self.hashes, self.mask
         slot = (value >> _SHARD_BITS) & mask
-        while (found := hashes[slot]) != _FREE:
-            if found == value:
-                return self.positions[slot]
+        while (found := hashes[slot]) != _FREE and found != value:
             slot = (slot + 1) & mask
-        return None
+        return slot
 
-    def add(self, value: int, position: int) -> bool:
-        """Adds a hash; says False, and adds nothing, if it is there."""
-        if (self.count + 1) * _LOAD_DENOMINATOR > (self.mask + 1) * _LOAD_NUMERATOR:
-            self._grow()
-        hashes, mask = self.hashes, self.mask
-        slot = (value >> _SHARD_BITS) & mask
-        while (found := hashes[slot]) != _FREE:
-            if found == value:
-                return False
-            slot = (slot + 1) & mask
-        hashes[slot] = value
+    def fill(self, slot: int, value: int, position: int) -> None:
+        """Puts a hash into its free slot, and makes room for the next one."""
+        self.hashes[slot] = value
         self.positions[slot] = position
         self.count += 1
-        return True
+        if (self.count + 1) * _LOAD_DENOMINATOR > (self.mask + 1) * _LOAD_NUMERATOR:
+            self._grow()
 
     def _grow(self) -> None:
         larger = _Shard(2 * (self.mask + 1))
         hashes, positions, mask = larger.hashes, larger.positions, larger.mask
-        # Repeats `add` without its questions: every request id is moved several times.
+        # Repeats `slot` without its second question: every request id is moved several times.
         for value, position in zip(self.hashes, self.positions, strict=True):
             if value != _FREE:
                 slot = (value >> _SHARD_BITS) & mask
@@ -103,6 +95,9 @@ class RequestIndex:
         # Keys whose hash another key has too; nearly always empty.
         self._collided: dict[str, int] = {}
         self._unsaved = RequestPairs()
+        # The key that was asked for last, if it is not known, with its hash and its place: what a
+        # command is looked up for is, as a rule, to put it there next.
+        self._asked: tuple[str, int, _Shard, int] | None = None
 
     def __len__(self) -> int:
         return sum(shard.count for shard in self._shards) + len(self._collided)
@@ -115,16 +110,29 @@ class RequestIndex:
         if self._collided and key in self._collided:
             return self._collided[key]
         value = self._hash_key(key) or 1
-        return self._shards[value & _SHARD_MASK].get(value)
+        shard = self._shards[value & _SHARD_MASK]
+        slot = shard.slot(value)
+        if shard.hashes[slot] != _FREE:
+            return shard.positions[slot]
+        self._asked = (key, value, shard, slot)
+        return None
 
     def put(self, key: str, position: int) -> None:
         """Remembers a request that is not known."""
-        value = self._hash_key(key) or 1
-        if not self._shards[value & _SHARD_MASK].add(value, position):
-            self._collided[key] = self._unsaved.collided[key] = position
-            return
-        self._unsaved.pairs.append(value)
-        self._unsaved.pairs.append(position)
+        asked, self._asked = self._asked, None
+        if asked is not None and asked[0] is key:
+            _, value, shard, slot = asked
+        else:
+            value = self._hash_key(key) or 1
+            shard = self._shards[value & _SHARD_MASK]
+            slot = shard.slot(value)
+            if shard.hashes[slot] != _FREE:
+                self._collided[key] = self._unsaved.collided[key] = position
+                return
+        shard.fill(slot, value, position)
+        pairs = self._unsaved.pairs
+        pairs.append(value)
+        pairs.append(position)
 
     def take_unsaved(self) -> RequestPairs:
         """Returns what was put since the last call."""
@@ -142,10 +150,14 @@ class RequestIndex:
 
     def load(self, image: Iterable[tuple[bytes, bytes]], after: Iterable[RequestPairs]) -> None:
         """Takes over what was stored: an image, if there is one, and what came after it."""
+        self._asked = None
         for shard, (hashes, positions) in zip(self._shards, image, strict=False):
             shard.load(hashes, positions)
         for requests in after:
             pairs = iter(requests.pairs)
             for value, position in zip(pairs, pairs, strict=True):
-                self._shards[value & _SHARD_MASK].add(value, position)
+                shard = self._shards[value & _SHARD_MASK]
+                slot = shard.slot(value)
+                if shard.hashes[slot] == _FREE:
+                    shard.fill(slot, value, position)
             self._collided.update(requests.collided)

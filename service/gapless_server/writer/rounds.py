@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
@@ -19,7 +20,13 @@ from gapless_server.core.times import to_timestamp
 from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
-from gapless_server.writer.entries import Answer, EntryWriter, replayed_answer, round_data
+from gapless_server.writer.entries import (
+    Answer,
+    EntryWriter,
+    replayed_answer,
+    response_form,
+    round_data,
+)
 from gapless_server.writer.erasure import ErasingEvent, by_position, erased_entries
 from gapless_server.writer.requests import RequestIndex, request_key
 
@@ -96,12 +103,14 @@ class RoundBuilder:
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
-        events, response = decision.events, decision.response
-        answer = Answer(typed.number, response.SerializeToString(deterministic=True))
-        self._commit(events, moment, request_id, caller, typed.fingerprint(), answer)
-        self._requests.put(key, moment.position)
-        receipt = self._writer.receipt(response, moment.position, changed=bool(events))
-        return Answer(answer.number, answer.response + receipt)
+        position, response = moment.position, decision.response
+        response_type: Any = type(response)
+        write, receipt_tag = response_form(response_type)
+        answer = Answer(typed.number, write(response))
+        self._commit(decision.events, moment, request_id, caller, typed.fingerprint(), answer)
+        self._requests.put(key, position)
+        changed = bool(decision.events)
+        return self._writer.with_receipt(answer, receipt_tag, position, changed=changed)
 
     def expire(self) -> bool:
         """Ends things that are over, in one entry without a request id; False if there are none."""
@@ -124,19 +133,22 @@ class RoundBuilder:
         answer: Answer | None = None,
     ) -> None:
         """Applies events to the state and adds their entry to the round."""
-        self._kernel.evolve(self._state, events, moment)
-        event_types = self._kernel.event_types
-        typed_events = [(event_types[type(event)], event) for event in events]
-        entry = self._writer.entry(
-            moment.position, request_id, caller, fingerprint, typed_events, answer
-        )
-        self._entries.append(entry)
-        self._next_position += 1
-        for event_type, event in typed_events:
+        state, event_types = self._state, self._kernel.event_types
+        written = []
+        for event in events:
+            event_type = event_types[type(event)]
+            for evolve in event_type.evolvers:
+                evolve(state, event, moment)
+            written.append((event_type.number, event_type.write(event)))
             for frees in event_type.frees:
                 self.freed.append(frees(event))
             if event_type.erasure is not None:
                 self.erasures.append(ErasingEvent(event_type.erasure, event))
+        entry = self._writer.entry(
+            moment.position, request_id, caller, fingerprint, written, answer
+        )
+        self._entries.append(entry)
+        self._next_position += 1
 
     def seal(self, rewritten: Sequence[Round] = ()) -> Round | None:
         """Returns the round as the journal takes it; None if nothing was committed in it.
