@@ -71,6 +71,21 @@ In the SDK each status is a class and each reason a class below it, all in `gapl
 below `GaplessError`. What may be sent again is sent again by the SDK itself, with the same request
 id, until the timeout of the call is over."""
 
+PAGE_TAIL = """
+## Wrong use of a client
+
+What the SDK raises before anything is sent, or instead of going on; all in `gapless` and below
+`GaplessError`.
+
+| Class | Meaning |
+| --- | --- |
+| `ClientClosedError` | The client was closed, also while the call was under way. |
+| `ClientForkedError` | The client was made in the parent of this process. |
+| `ClientElsewhereError` | The client belongs to another event loop. |
+| `ReadInBatchError` | A read was asked of a batch, which holds commands only. |
+| `LockLostError` | A lock that was to be held is lost. |
+"""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -202,10 +217,12 @@ def page_text(rows: list[Row]) -> str:
     lines = [PAGE_HEAD]
     for status, meaning in STATUSES.items():
         below = [row for row in rows if row.status == status]
+        lines += ["", f"## {status}", "", f"{meaning} In the SDK: `{status_class(status)}`."]
         if not below:
+            lines.append("It has no reasons: it comes from gRPC, or from the SDK itself.")
             continue
-        lines += ["", f"## {status}", "", f"{meaning} In the SDK: `{status_class(status)}`.", ""]
         lines += [
+            "",
             "| Reason, class | Meaning | Text | Metadata | Send the same again? |",
             "| --- | --- | --- | --- | --- |",
         ]
@@ -215,7 +232,7 @@ def page_text(rows: list[Row]) -> str:
                 f"| `{row.reason}`<br>`{row.class_name}` | {row.meaning} | {row.text} | {keys} |"
                 f" {ADVICE[row.retry]} |"
             )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, PAGE_TAIL])
 
 
 def main() -> None:

@@ -21,6 +21,9 @@ RECONNECT_SECONDS_MAX: Final = 0.5
 # Callers who were all told to wait one second shall not all come back at that instant.
 DELAY_SPREAD: Final = 0.25
 
+# How gRPC reports, as INTERNAL, a connection that broke while a message was received or sent.
+_BROKEN_TEXTS: Final = ("RST_STREAM", "Internal error from Core")
+
 # With these statuses a stream was turned away before any command of it was looked at.
 _STREAM_REFUSED: Final = frozenset(
     {
@@ -48,8 +51,7 @@ def is_retryable(error: GaplessError) -> bool:
             # never comes this way.
             return not error.reason
         case StatusCode.INTERNAL:
-            # How gRPC reports a connection that broke in the middle of a message.
-            return not error.reason and "RST_STREAM" in error.message
+            return not error.reason and any(text in error.message for text in _BROKEN_TEXTS)
         case _:
             return False
 

@@ -38,6 +38,7 @@ def _plain(code: StatusCode, message: str = "it failed", **details: float) -> Ga
         (_plain(StatusCode.CANCELLED), True),
         (_plain(StatusCode.INTERNAL), False),
         (_plain(StatusCode.INTERNAL, "Received RST_STREAM with error code 2"), True),
+        (_plain(StatusCode.INTERNAL, "Internal error from Core"), True),
         (_plain(StatusCode.DEADLINE_EXCEEDED), False),
         (_plain(StatusCode.UNIMPLEMENTED), False),
         (_plain(StatusCode.UNKNOWN), False),
