@@ -141,6 +141,7 @@ class HostileRpcProxy(grpc.GenericRpcHandler):
         return answer
 
     async def _later(self, forward: Any) -> bytes:
+        # The delay is the fault.
         await asyncio.sleep(self.chance.uniform(0, _MOMENT_SECONDS_MAX))
         answer: bytes = await forward()
         return answer

@@ -108,6 +108,7 @@ class _Connection:
         self._proxy.keep(asyncio.create_task(reset()))
 
     async def _moment(self) -> None:
+        # The delay is the fault.
         await asyncio.sleep(self._proxy.chance.uniform(0, _HELD_SECONDS_MAX))
 
 

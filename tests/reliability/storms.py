@@ -93,6 +93,10 @@ class Storm:
         self.requests[request.request_id] = request
         return request
 
+    async def _moment(self, seconds_max: float) -> None:
+        # Not to wait for something: to leave at any moment of the call.
+        await asyncio.sleep(self._chance.uniform(0, seconds_max))
+
     def _stub(self, path: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
         return self._channel.unary_unary(path)
 
@@ -107,7 +111,7 @@ class Storm:
 
     async def _leave_soon(self, request: PostMessageRequest) -> None:
         call = self._call(request)
-        await asyncio.sleep(self._chance.uniform(0, 0.1))
+        await self._moment(0.1)
         call.cancel()
         await self._end(request, call)
 
@@ -145,7 +149,7 @@ class Storm:
                 wait_seconds=self._chance.randint(WAIT_SECONDS // 10, WAIT_SECONDS_MAX),
             )
             calls.append(self._stub(ACQUIRE)(request.SerializeToString(), metadata=self._metadata))
-        await asyncio.sleep(self._chance.uniform(0, 0.05))
+        await self._moment(0.05)
         for call in calls:
             call.cancel()
         for code in await asyncio.gather(*(call.code() for call in calls)):
@@ -161,7 +165,7 @@ class Storm:
             commands = [Command(post_message=request) for request in frame]
             try:
                 await opened.write(PipelineRequest(commands=commands).SerializeToString())
-                await asyncio.sleep(self._chance.uniform(0, 0.01))
+                await self._moment(0.01)
             finally:
                 opened.cancel()
 
@@ -178,7 +182,7 @@ class Storm:
                 # Some read nothing: then the service is in the middle of sending.
                 for _ in range(self._chance.randrange(3)):
                     await anext(responses)
-                await asyncio.sleep(self._chance.uniform(0, 0.01))
+                await self._moment(0.01)
             finally:
                 call.cancel()
 
@@ -193,7 +197,7 @@ class Storm:
                 data = self.new_request().SerializeToString()
                 connection.call(POST, data, reset=reset_streams, whole=whole)
             await connection.sent()
-            await asyncio.sleep(self._chance.uniform(0, 0.01))
+            await self._moment(0.01)
         finally:
             await connection.end(reset=reset_connection)
         return BURST

@@ -52,7 +52,7 @@ async def quiet(service: CountedService, before: Mapping[str, int]) -> dict[str,
         }
         if not more or time.monotonic() > give_up_time:
             return more
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # as asking collects garbage, and what ends needs time
 
 
 async def waits_in_turn(run: Run, waiting: list[asyncio.Task[int]], client: AsyncClient) -> None:
