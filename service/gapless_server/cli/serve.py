@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,11 @@ _log = structlog.get_logger()
 # How many objects pile up before the garbage collector looks for cycles. Commands make many
 # objects and no cycles: at Python's 700 the pauses cost a third of the throughput.
 _GC_THRESHOLDS: Final = (50_000, 50, 100)
+
+# How long a thread holds the interpreter lock when another asks for it. Commits are made on
+# threads that need it a few times each, and at Python's 5 ms a writer that is busy would hold up
+# the commits of every other namespace.
+_SWITCH_SECONDS: Final = 0.001
 
 # Beyond the grace, for closing files; whatever still hangs then ends with the process.
 _CLOSING_SECONDS_MAX: Final = 5.0
@@ -83,6 +89,7 @@ async def _serve(settings: Settings, address_file: Path | None) -> int:
     server = Server(settings)
     await server.start()
     _tune_garbage_collector()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with _announced(server.address, address_file):
         ends: list[asyncio.Future[Any]] = [stop, server.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

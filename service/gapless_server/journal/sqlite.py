@@ -121,9 +121,9 @@ class SqliteJournal:
             if self._writer is None:
                 await self._open_file(create=True)
             assert self._writer is not None
-            # In autocommit mode one statement is one transaction: one hop between threads.
-            cursor = await self._writer.execute(INSERT_ROUND, record[:4])
-            await cursor.close()
+            # In autocommit mode one statement is one transaction. And one hop between threads, as
+            # no cursor comes back: where the loop is busy, each hop waits for the interpreter lock.
+            await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
             self._head = Head(record.last_position, record.chain_hash)
             assert self._witness is not None
             self._witness.write(self._head)

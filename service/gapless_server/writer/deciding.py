@@ -22,8 +22,9 @@ from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
 
 # After so long the writer lets the event loop breathe. By time and not by number, as one command
-# may be a batch of a thousand.
-SECONDS_BETWEEN_BREATHS = 0.005
+# may be a batch of a thousand. Short, because all namespaces share the loop: a command of another
+# one goes through several turns of it, and each waits for a breath of a writer that is busy.
+SECONDS_BETWEEN_BREATHS = 0.0005
 
 
 class Decided(NamedTuple):
