@@ -81,3 +81,52 @@ async def test_a_log_that_is_ahead_of_its_witness_is_whole(tmp_path: Path) -> No
 
     assert journal.head.position == 3
     await journal.close()
+
+
+@pytest.mark.parametrize("left", [None, b""])
+async def test_g8_a_log_that_is_gone_or_empty_is_refused_and_not_begun_anew(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    path = await written(tmp_path, 3)
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(left)
+
+    with pytest.raises(Corrupt, match=r"is missing or empty, but .* it reached position 3"):
+        await opened(path)
+
+
+async def test_g8_a_log_of_which_only_the_write_ahead_log_is_left_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = await written(tmp_path, 3)
+    path.unlink()
+    path.with_suffix(".head").unlink()
+    path.with_name(f"{path.name}-wal").write_bytes(b"entries")
+
+    with pytest.raises(Corrupt, match="is missing or empty, but entries of it are in"):
+        await opened(path)
+
+
+async def test_g8_another_log_in_the_place_of_the_one_that_was_there_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = await written(tmp_path / "one", 3)
+    other = await written(tmp_path / "other", 3)
+    other.replace(path)
+
+    with pytest.raises(Corrupt, match="another log lies in its place"):
+        await opened(path)
+
+
+async def test_a_witness_that_was_lost_is_a_witness_again_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    path = await written(tmp_path, 3)
+    path.with_suffix(".head").unlink()
+    await (await opened(path)).close()
+    change(path, "DELETE FROM rounds WHERE first_position = 3")
+
+    with pytest.raises(Corrupt, match="once reached position 3 and now ends at 2"):
+        await opened(path)

@@ -18,6 +18,7 @@ from gapless_server.journal.copies import new_draft
 from gapless_server.journal.drafts import DraftLog
 from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.journal.sqlite import NAMESPACE_PATTERN, SqliteJournalStore, sync_directory
+from gapless_server.journal.witness import witness_path
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.recount import Result
 
@@ -88,12 +89,14 @@ def place_for(data: Path, namespace: str) -> Iterator[Place]:
     store = SqliteJournalStore(data, _ADDRESS)
     try:
         path = store.path(namespace)
-        # A write-ahead log without its database would be taken for that of the new one.
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
-            if path.with_name(name).exists():
+        # A write-ahead log without its database would be taken for that of the new one, and a
+        # witness would tell that another log has taken the place of its own.
+        sides = (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
+        for file in (path, *sides, witness_path(path)):
+            if file.exists():
                 raise PlaceTaken(
-                    f"namespace {namespace} exists: {path.with_name(name)} is there; restore under"
-                    " another name with --namespace, or move its files away"
+                    f"namespace {namespace} exists: {file} is there; restore under another name"
+                    " with --namespace, or move its files away"
                 )
         place = Place(store, namespace)
         try:

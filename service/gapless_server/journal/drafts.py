@@ -13,7 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from gapless_server.journal.port import EMPTY_HEAD, Head, Round
-from gapless_server.journal.schema import INSERT_ROUND, SCHEMA
+from gapless_server.journal.schema import (
+    INSERT_REWRITTEN,
+    INSERT_ROUND,
+    SCHEMA,
+    rewritten_values,
+)
 
 
 class DraftLog:
@@ -56,10 +61,7 @@ class DraftLog:
             )
         self._connection.execute(INSERT_ROUND, record[:4])
         if record.data_digest is not None:
-            self._connection.execute(
-                "INSERT INTO rewritten_rounds VALUES (?, ?)",
-                (record.first_position, record.data_digest),
-            )
+            self._connection.execute(INSERT_REWRITTEN, rewritten_values(record))
         self.head = Head(record.last_position, record.chain_hash)
 
     def name(self, incarnation: str) -> None:

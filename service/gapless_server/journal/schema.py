@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gapless_server.journal.port import Round, digest_of
+
 FORMAT_VERSION: Final = 1
 # "GAPL": tells our files from other SQLite files.
 APPLICATION_ID: Final = 0x4741504C
@@ -18,6 +20,7 @@ CREATE TABLE rounds (
     data BLOB NOT NULL
 ) STRICT""",
     # Beside the rounds: a rewritten round keeps its size, so that it is overwritten in its place.
+    # A row has two digests in one value: of the data as it was committed, and as it is since.
     """
 CREATE TABLE rewritten_rounds (
     first_position INTEGER PRIMARY KEY,
@@ -30,6 +33,16 @@ CREATE TABLE rewritten_rounds (
 INSERT_ROUND = (
     "INSERT INTO rounds (first_position, last_position, data, chain_hash) VALUES (?, ?, ?, ?)"
 )
+INSERT_REWRITTEN = "INSERT OR REPLACE INTO rewritten_rounds VALUES (?, ?)"
+
+_DIGESTS = "FROM rewritten_rounds AS w WHERE w.first_position = r.first_position"
 # The columns of a round, in the order of its fields.
-ROUND_COLUMNS = """first_position, last_position, data, chain_hash,
-    (SELECT data_digest FROM rewritten_rounds AS w WHERE w.first_position = r.first_position)"""
+ROUND_COLUMNS = f"""first_position, last_position, data, chain_hash,
+    (SELECT substr(data_digest, 1, 32) {_DIGESTS})"""
+# What the data of a rewritten round must have as its digest; nothing if it was never rewritten.
+SINCE_DIGEST_COLUMN = f"(SELECT substr(data_digest, 33) {_DIGESTS})"
+
+
+def rewritten_values(record: Round) -> tuple[int, bytes]:
+    """Returns the values of a rewritten round for INSERT_REWRITTEN."""
+    return record.first_position, record.committed_digest + digest_of(record.data)

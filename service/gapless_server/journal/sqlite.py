@@ -29,14 +29,16 @@ from gapless_server.journal.port import (
     OutcomeUnknown,
     Round,
 )
+from gapless_server.journal.reading import RoundReader, require_head, unreadable
 from gapless_server.journal.schema import (
     APPLICATION_ID,
     FORMAT_VERSION,
+    INSERT_REWRITTEN,
     INSERT_ROUND,
-    ROUND_COLUMNS,
     SCHEMA,
+    rewritten_values,
 )
-from gapless_server.journal.witness import Witness
+from gapless_server.journal.witness import Witness, require_never_written, require_nothing_left_of
 
 # The folder of the logs in a data directory.
 LOGS_DIRECTORY = "namespaces"
@@ -44,25 +46,14 @@ LOGS_DIRECTORY = "namespaces"
 # Namespaces are file names, so they are kept to what is one on every file system.
 NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-# How many rounds a read takes from SQLite at a time: few hops between threads, little memory.
-READ_ROUNDS = 64
+INCARNATION_CHARACTERS = 16
 
 # Room that must be there before a full disk is tried again: a few rounds of the largest size.
 ROOM_BYTES_MIN = 1024 * 1024
 
 _REWRITE = "UPDATE rounds SET data = ? WHERE first_position = ?"
-_REMEMBER = "INSERT OR IGNORE INTO rewritten_rounds VALUES (?, ?)"
 # While old pages may still hold what was erased.
 _ERASURE_PENDING = "erasure_pending"
-# Rounds are found by their first position; the one that holds a position is the last to begin
-# at or before it.
-_SELECT = f"""
-SELECT {ROUND_COLUMNS} FROM rounds AS r
-WHERE first_position >= (
-    SELECT ifnull(max(first_position), 0) FROM rounds WHERE first_position <= ?
-)
-ORDER BY first_position LIMIT ?
-"""  # noqa: S608 - our names
 
 
 def sync_directory(path: Path) -> None:
@@ -87,8 +78,8 @@ class SqliteJournal:
         self._owner_path = owner_path
         self._lock: FileLock | None = None
         self._writer: aiosqlite.Connection | None = None
-        self._reader: aiosqlite.Connection | None = None
-        self._incarnation = secrets.token_hex(8)
+        self._reader = RoundReader(path)
+        self._incarnation = secrets.token_hex(INCARNATION_CHARACTERS // 2)
         self._head = EMPTY_HEAD
         self._failed = False
         self._witness: Witness | None = None
@@ -100,7 +91,11 @@ class SqliteJournal:
     async def open(cls, path: Path, owner_path: Path) -> SqliteJournal:
         """Opens the log, there or not. Raises OwnedElsewhere, Corrupt or JournalError."""
         journal = cls(path, owner_path)
-        if path.exists():  # noqa: ASYNC240 - one look at the disk, before anything is served
+        # One look at the disk, before anything is served.
+        exists = path.exists()  # noqa: ASYNC240
+        if not exists or path.stat().st_size == 0:  # noqa: ASYNC240
+            require_nothing_left_of(path)
+        if exists:
             await journal._open_file(create=False)
         return journal
 
@@ -140,9 +135,7 @@ class SqliteJournal:
                 try:
                     await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
                     for old in rewritten:
-                        await self._writer.execute_fetchall(
-                            _REMEMBER, (old.first_position, old.committed_digest)
-                        )
+                        await self._writer.execute_fetchall(INSERT_REWRITTEN, rewritten_values(old))
                         await self._writer.execute_fetchall(
                             _REWRITE, (old.data, old.first_position)
                         )
@@ -201,30 +194,17 @@ class SqliteJournal:
 
     async def read(self, from_position: int) -> AsyncIterator[Round]:
         """Yields the rounds from the one that holds `from_position` on, up to the head."""
-        position = from_position
-        while self._writer is not None and position <= self._head.position:
-            reader = await self._reading()
-            try:
-                rows = await reader.execute_fetchall(_SELECT, (position, READ_ROUNDS))
-            except sqlite3.Error as error:
-                raise self._unreadable(error) from error
-            last = position - 1
-            for row in rows:
-                record = Round._make(row)
-                last = record.last_position
-                if last > self._head.position:
-                    return
-                yield record
-            if last < position:
-                raise Corrupt(f"{self._path}: no round holds position {position}")
-            position = last + 1
+        if self._writer is None:
+            return
+        async for record in self._reader.read(from_position, lambda: self._head.position):
+            yield record
 
     async def close(self) -> None:
         """Closes the file and gives it free, in this order."""
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                await connection.close()
-        self._reader = self._writer = None
+        await self._reader.close()
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
         if self._witness is not None:
             self._witness.close()
             self._witness = None
@@ -240,6 +220,8 @@ class SqliteJournal:
             is_new = create or await self._is_empty()
             if not is_new:
                 await self._require_format()
+            elif not create:
+                require_never_written(self._path)
             await self._set_and_check("journal_mode", "WAL", "wal")
             await self._set_and_check("synchronous", "FULL", 2)
             await self._set_and_check("secure_delete", "ON", 1)
@@ -247,22 +229,16 @@ class SqliteJournal:
                 await self._create()
             else:
                 await self._read_head()
-            self._witness = Witness(self._path.with_suffix(".head"), self._incarnation)
+            self._witness = Witness(self._path, self._incarnation)
             self._witness.check(self._head)
+            # One that was behind, or could not be read, is a witness again.
+            self._witness.write(self._head)
         except sqlite3.Error as error:
             await self.close()
-            raise self._unreadable(error) from error
+            raise unreadable(self._path, error) from error
         except JournalError:
             await self.close()
             raise
-
-    def _unreadable(self, error: sqlite3.Error) -> JournalError:
-        """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
-        ):
-            return Corrupt(f"{self._path}: {error}")
-        return JournalError(f"{self._path}: {error}")
 
     async def _create(self) -> None:
         assert self._writer is not None
@@ -302,6 +278,12 @@ class SqliteJournal:
         )
         if rows:
             self._head = Head(*rows[0])
+            require_head(self._path, self._head)
+        if (
+            not isinstance(self._incarnation, str)
+            or len(self._incarnation) != INCARNATION_CHARACTERS
+        ):
+            raise Corrupt(f"{self._path}: its incarnation is damaged: {self._incarnation!r}")
         self.erasure_pending = bool(
             await self._value(f"SELECT count(*) FROM meta WHERE name = '{_ERASURE_PENDING}'")  # noqa: S608 - our name
         )
@@ -320,13 +302,6 @@ class SqliteJournal:
         if not rows:
             raise Corrupt(f"{self._path}: nothing found by {query}")
         return rows[0][0]
-
-    async def _reading(self) -> aiosqlite.Connection:
-        if self._reader is None:
-            self._reader = await aiosqlite.connect(
-                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-            )
-        return self._reader
 
 
 class SqliteJournalStore:

@@ -34,7 +34,7 @@ class Decided(NamedTuple):
     outcomes: list[Outcome]
 
 
-# Returns the entries, by position, of the durable round that holds a position.
+# Returns the entries, by position, of the durable round that holds a position. Raises Refused.
 LoadRound = Callable[[int], Awaitable[dict[int, StoredEntry]]]
 
 
@@ -110,7 +110,10 @@ class RoundDecider:
 
     async def _run_with(self, position: int, command: Command, frame: Frame) -> Outcome | MustWait:
         """Runs a command that needs the entry at a position."""
-        self._loaded.update(await self._load_round(position))
+        try:
+            self._loaded.update(await self._load_round(position))
+        except Refused as damaged:
+            return damaged
         return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
 
     async def _breathe(self) -> None:

@@ -93,20 +93,28 @@ class Attestations:
     """
 
     def __init__(self) -> None:
+        self._first_position: int | None = None
         self._found: dict[int, bytes] = {}
         self._attested: dict[int, bytes] = {}
 
     def observe(self, record: Round, stored_round: StoredRound) -> None:
         """Takes the next round, and what its data says."""
+        if self._first_position is None:
+            self._first_position = record.first_position
         if record.data_digest is not None:
             self._found[record.first_position] = digest_of(record.data)
         for rewritten in stored_round.rewritten:
             self._attested[rewritten.first_position] = rewritten.data_digest
 
     def wrong(self) -> list[int]:
-        """Returns the first positions of the rounds that are not as the log says, in order."""
-        return [
+        """Returns the first positions of the rounds that are not as the log says, in order.
+
+        One that should have been rewritten, and has all that was committed, is among them.
+        """
+        observed_from = self._first_position or 0
+        return sorted(
             position
-            for position, digest in sorted(self._found.items())
-            if self._attested.get(position) != digest
-        ]
+            for position in self._found.keys() | self._attested.keys()
+            if position >= observed_from
+            and self._attested.get(position) != self._found.get(position)
+        )

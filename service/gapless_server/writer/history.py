@@ -16,6 +16,7 @@ from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.checkpointer import Checkpointer
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.erasure import Attestations
+from gapless_server.writer.log_reader import round_at
 from gapless_server.writer.requests import RequestIndex, request_key
 
 # After so many entries a replay lets the event loop breathe, about every 10 ms.
@@ -111,16 +112,13 @@ class History:
                 f"namespace {self._name}: the log ends at position {journal.head.position}, but"
                 f" its checkpoint stands at {self.head.position}: entries were lost"
             )
-        async for record in journal.read(max(self.head.position, 1)):
-            if (
-                record.last_position == self.head.position
-                and record.chain_hash != self.head.chain_hash
-            ):
+        if self.head.position:
+            record = await round_at(journal, self.head.position)
+            if Head(record.last_position, record.chain_hash) != self.head:
                 raise Corrupt(
                     f"namespace {self._name}: the log is not the one that the checkpoint at"
                     f" position {self.head.position} was made of"
                 )
-            break
         self.state.attach(checkpoint)
         self.requests.load(*await checkpoint.load_requests())
 

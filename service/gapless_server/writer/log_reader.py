@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
+import structlog
+
+from gapless.v1 import errors_pb2
+from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Journal, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.feed import CommittedRound, Feed
+
+_log = structlog.get_logger()
 
 
 async def round_at(journal: Journal, position: int) -> Round:
@@ -16,25 +22,45 @@ async def round_at(journal: Journal, position: int) -> Round:
     raise Corrupt(f"no round holds position {position}")
 
 
-async def entries_at(journal: Journal, position: int) -> dict[int, StoredEntry]:
-    """Returns the entries, by position, of the durable round that holds `position`."""
-    record = await round_at(journal, position)
-    return {stored.entry.position: stored for stored in StoredRound.FromString(record.data).entries}
+class LogReader:
+    """Reads the log for those who answer clients. Raises Refused, reason LOG_CORRUPT."""
 
+    def __init__(
+        self, name: str, journal: Journal, feed: Feed, head_position: Callable[[], int]
+    ) -> None:
+        self._name = name
+        self._journal = journal
+        self._feed = feed
+        self._head_position = head_position
 
-async def rounds_from(
-    journal: Journal, feed: Feed, head_position: Callable[[], int], position: int
-) -> AsyncIterator[CommittedRound]:
-    """Yields the durable rounds from the one that holds `position` on, up to the head."""
-    while position <= head_position():
-        recent = feed.rounds_from(position)
-        if recent:
-            for committed in recent:
-                yield committed
-                position = committed.record.last_position + 1
-            continue
-        async for record in journal.read(position):
-            yield CommittedRound(record)
-            position = record.last_position + 1
-            if feed.rounds_from(position) is not None:
-                break
+    async def entries_at(self, position: int) -> dict[int, StoredEntry]:
+        """Returns the entries, by position, of the durable round that holds `position`."""
+        try:
+            record = await round_at(self._journal, position)
+        except Corrupt as error:
+            raise self.refusal(error) from error
+        stored_round = StoredRound.FromString(record.data)
+        return {stored.entry.position: stored for stored in stored_round.entries}
+
+    async def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
+        """Yields the durable rounds from the one that holds `position` on, up to the head."""
+        while position <= self._head_position():
+            recent = self._feed.rounds_from(position)
+            if recent:
+                for committed in recent:
+                    yield committed
+                    position = committed.record.last_position + 1
+                continue
+            try:
+                async for record in self._journal.read(position):
+                    yield CommittedRound(record)
+                    position = record.last_position + 1
+                    if self._feed.rounds_from(position) is not None:
+                        break
+            except Corrupt as error:
+                raise self.refusal(error) from error
+
+    def refusal(self, error: Corrupt) -> Refused:
+        """Returns what is answered instead of what is damaged."""
+        _log.critical("log_corrupt", namespace=self._name, description=str(error))
+        return Refused(errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=self._name, description=error)

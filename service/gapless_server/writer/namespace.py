@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -19,16 +18,16 @@ from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.journal.port import Head, Journal, NoRoom, Round
+from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
-from gapless_server.writer.clock import LogClock
+from gapless_server.writer.clock import LogClock, LogTime
 from gapless_server.writer.deciding import Decided, RoundDecider
 from gapless_server.writer.erasure import rewritten_rounds
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
-from gapless_server.writer.log_reader import entries_at, rounds_from
+from gapless_server.writer.log_reader import LogReader
 from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import RoundBuilder
@@ -68,6 +67,7 @@ class Namespace:
         self._history = History(name, kernel)
         self._checkpoint: Checkpoint | None = None
         self.feed = Feed(limits.feed_bytes_max)
+        self._log_reader = LogReader(name, journal, self.feed, lambda: self.head.position)
         self._queue = FrameQueue(name, limits)
         self._lines = Lines(name, limits)
         self._scrubber = Scrubber(name, journal, lambda position: self._history.scrub(position))
@@ -200,13 +200,15 @@ class Namespace:
         position = await self.read(lambda _state: self._history.requests.get(key))
         if position is None:
             return None
-        stored = self.feed.entry(position) or (await entries_at(self._journal, position))[position]
+        stored = (
+            self.feed.entry(position) or (await self._log_reader.entries_at(position))[position]
+        )
         found = request_key(stored.caller, stored.entry.request_id)
         return stored if found == key else None
 
     def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
-        return rounds_from(self._journal, self.feed, lambda: self.head.position, position)
+        return self._log_reader.rounds_from(position)
 
     async def drain(self) -> None:
         """Refuses what comes from now on, and commits and answers what is queued."""
@@ -277,11 +279,8 @@ class Namespace:
 
     def _next_due_us(self) -> int | None:
         """Returns the uptime at which the writer has something to do by itself, or None."""
-        alarm_us, line_us = self._history.state.alarms.next_us(), self._lines.next_end_us()
-        if alarm_us is None or line_us is None:
-            due_us = line_us if alarm_us is None else alarm_us
-        else:
-            due_us = min(alarm_us, line_us)
+        due = (self._history.state.alarms.next_us(), self._lines.next_end_us())
+        due_us = min((us for us in due if us is not None), default=None)
         return None if due_us is None else max(due_us, self._retry_uptime_us)
 
     def _something_is_due(self) -> bool:
@@ -313,22 +312,18 @@ class Namespace:
             f"{time.time_us:x}{secrets.token_hex(4)}-",
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
-        decider = RoundDecider(builder, self._lines, partial(entries_at, self._journal), loaded)
+        decider = RoundDecider(builder, self._lines, self._log_reader.entries_at, loaded)
         decided = self._decided = decider.decided
         await decider.decide(frames)
-        rewritten = await rewritten_rounds(self._journal, builder.erasures)
-        record = builder.seal(rewritten)
-        if record is not None:
-            try:
-                await self._append(record, rewritten)
-            except NoRoom as error:
-                decided = await self._take_back(decided, error)
-            else:
-                self._history.advance(record, time)
-                self.feed.publish(record)
-                if rewritten:
-                    await self._scrub_from_now()
-                await self._history.checkpoint()
+        try:
+            await self._commit(builder, time)
+        except NoRoom as error:
+            _log.error("disk_full", namespace=self.name, description=str(error))
+            decided = await self._take_back(decided, self._disk_full())
+            self._is_full = True
+        except Corrupt as error:
+            # What the round erases lies in a round that is damaged: nothing of it was kept.
+            decided = await self._take_back(decided, self._log_reader.refusal(error))
         self._committing = False
         for frame, outcomes in decided:
             if not frame.outcomes.done():
@@ -338,30 +333,36 @@ class Namespace:
             self._on_round(self.name, decided)
         self._run_reads()
 
-    async def _append(self, record: Round, rewritten: list[Round]) -> None:
-        if not rewritten:
-            await self._journal.append(record)
+    async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
+        """Makes a round durable and known. Raises NoRoom or Corrupt; then nothing was kept."""
+        rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        if (record := builder.seal(rewritten)) is None:
             return
-        await self._journal.append_rewriting(record, rewritten)
-        self.feed.rewrite(rewritten)
+        if rewritten:
+            await self._journal.append_rewriting(record, rewritten)
+            self.feed.rewrite(rewritten)
+        else:
+            await self._journal.append(record)
+        self._history.advance(record, time)
+        self.feed.publish(record)
+        if rewritten:
+            await self._scrub_from_now()
+        await self._history.checkpoint()
 
     async def _scrub_from_now(self) -> None:
         """Lets nothing of what is erased at the head remain in the files."""
         await self._history.checkpoint_now()
         self._scrubber.start(self.head.position)
 
-    async def _take_back(self, decided: list[Decided], error: NoRoom) -> list[Decided]:
-        """Forgets a round that found no room: the state is loaded as the log has it."""
-        _log.error("disk_full", namespace=self.name, description=str(error))
+    async def _take_back(self, decided: list[Decided], refusal: Refused) -> list[Decided]:
+        """Forgets a round of which nothing was kept: the state is loaded as the log has it."""
         await self._history.settle()
         # Readers of the log go by the old one until the new one is complete.
         history = History(self.name, self._kernel)
         await history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
         self._history = history
-        self._is_full = True
-        full = self._disk_full()
-        self._lines.refuse_all(full)
-        return [Decided(frame, [full] * len(frame.commands)) for frame, _outcomes in decided]
+        self._lines.refuse_all(refusal)
+        return [Decided(frame, [refusal] * len(frame.commands)) for frame, _outcomes in decided]
 
     def _run_reads(self) -> None:
         reads, self._reads = self._reads, []

@@ -1,0 +1,169 @@
+"""Reads the rounds of a SQLite log, and lets nothing through that is not what was written.
+
+SQLite has no checksums of its own for what lies in the database: a flipped bit in a page goes
+unnoticed, and so does a page of an older moment. So every round that is read is checked: it must
+be the next link of the chain after the round before it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+
+from gapless_server.journal.port import (
+    EMPTY_HEAD,
+    Corrupt,
+    Head,
+    JournalError,
+    Round,
+    digest_of,
+)
+from gapless_server.journal.schema import ROUND_COLUMNS, SINCE_DIGEST_COLUMN
+
+# How many rounds a read takes from SQLite at a time: few hops between threads, little memory.
+READ_ROUNDS: Final = 64
+
+# Rounds are found by their first position; the one that holds a position is the last to begin
+# at or before it.
+_HOLDS: Final = "(SELECT ifnull(max(first_position), 0) FROM rounds WHERE first_position <= ?)"
+_SELECT: Final = f"""
+SELECT {ROUND_COLUMNS}, {SINCE_DIGEST_COLUMN} FROM rounds AS r
+WHERE first_position >= {_HOLDS} ORDER BY first_position LIMIT ?
+"""  # noqa: S608 - our names
+_SELECT_BEFORE: Final = f"""
+SELECT last_position, chain_hash FROM rounds
+WHERE first_position < {_HOLDS} ORDER BY first_position DESC LIMIT 1
+"""  # noqa: S608 - our names
+
+# Failures that say nothing about what the file holds. All others do.
+_IN_THE_WAY: Final = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_ABORT,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_AUTH,
+    }
+)
+_PRIMARY_CODE: Final = 0xFF
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
+    """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & _PRIMARY_CODE in _IN_THE_WAY:
+        return JournalError(f"{path}: {error}")
+    return Corrupt(f"{path}: {error}")
+
+
+class RoundReader:
+    """Reads one log beside its writer, through a connection that only reads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: aiosqlite.Connection | None = None
+
+    async def read(
+        self, from_position: int, head_position: Callable[[], int]
+    ) -> AsyncIterator[Round]:
+        """Yields the rounds from the one that holds `from_position` up to the head.
+
+        The head may move on meanwhile. Raises Corrupt where a round is missing or is not what was
+        committed.
+        """
+        position, before = from_position, await self._before(from_position)
+        while position <= head_position():
+            rows = await self._rows(_SELECT, position, READ_ROUNDS)
+            if not rows:
+                raise Corrupt(f"{self._path}: no round holds position {position}")
+            for *fields, since_digest in rows:
+                if position > head_position():
+                    return
+                record = Round._make(fields)
+                self._require_intact(record, before, since_digest, position)
+                yield record
+                before = Head(record.last_position, record.chain_hash)
+                position = record.last_position + 1
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def _before(self, position: int) -> Head:
+        rows = await self._rows(_SELECT_BEFORE, position)
+        if not rows:
+            return EMPTY_HEAD
+        before = Head(*rows[0])
+        require_head(self._path, before)
+        return before
+
+    def _require_intact(
+        self, record: Round, before: Head, since_digest: bytes | None, position: int
+    ) -> None:
+        if not _is_round(record):
+            raise Corrupt(f"{self._path}: the round after position {before.position} is damaged")
+        if not record.first_position <= position <= record.last_position:
+            raise Corrupt(
+                f"{self._path}: no round holds position {position}; the one after position"
+                f" {before.position} has {record.first_position} to {record.last_position}"
+            )
+        if not record.follows(before):
+            raise Corrupt(
+                f"{self._path}: the round of positions {record.first_position} to"
+                f" {record.last_position} is not what was committed after position"
+                f" {before.position}: its hash does not fit"
+            )
+        if since_digest and digest_of(record.data) != since_digest:
+            raise Corrupt(
+                f"{self._path}: the round of positions {record.first_position} to"
+                f" {record.last_position} is not what an erasure has left of it"
+            )
+
+    async def _rows(self, query: str, *parameters: int) -> list[Any]:
+        try:
+            if self._connection is None:
+                uri = f"{self._path.absolute().as_uri()}?mode=ro"
+                self._connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
+            return list(await self._connection.execute_fetchall(query, parameters))
+        except sqlite3.Error as error:
+            raise unreadable(self._path, error) from error
+
+
+def require_head(path: Path, head: Head) -> None:
+    """Raises Corrupt if what was read as the head of a round cannot be one."""
+    if not _is_head(head):
+        raise Corrupt(f"{path}: a round ends at position {head.position!r}: its row is damaged")
+
+
+def _is_head(head: Head) -> bool:
+    return (
+        isinstance(head.position, int)
+        and head.position > 0
+        and isinstance(head.chain_hash, bytes)
+        and len(head.chain_hash) == len(EMPTY_HEAD.chain_hash)
+    )
+
+
+def _is_round(record: Round) -> bool:
+    """Whether the values are of the right kind: those of a damaged row may be anything."""
+    return (
+        _is_head(Head(record.last_position, record.chain_hash))
+        and isinstance(record.first_position, int)
+        and record.first_position > 0
+        and isinstance(record.data, bytes)
+        and isinstance(record.data_digest, bytes | None)
+    )

@@ -1,0 +1,86 @@
+"""Damage that a start does not come by is found when it is read, and harms nobody else (G8)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from gapless.v1.commands_pb2 import Command
+from gapless.v1.erasures_pb2 import RedactMessageRequest
+from gapless_server.core.refusals import Refused
+from gapless_server.writer.namespace import Namespace
+from tests.checkpoint.test_checkpoints import NAME, Disk
+from tests.writer.harness import create, entries, post, reason, receipt, result, run, sequence
+
+DAMAGED_POSITION = 3
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+@asynccontextmanager
+async def damaged(disk: Disk) -> AsyncIterator[tuple[Namespace, str]]:
+    """Gives a namespace with a damaged round before its checkpoint, and the message in it."""
+    async with disk.namespace() as namespace:
+        await run(namespace, create())
+        outcomes = [(await run(namespace, post(f"r{number}")))[0] for number in range(2, 6)]
+        message_id = result(outcomes[1]).post_message.message_id
+    with closing(sqlite3.connect(disk.directory / "namespaces" / f"{NAME}.db")) as connection:
+        connection.execute(
+            "UPDATE rounds SET data = zeroblob(9) WHERE first_position = ?", (DAMAGED_POSITION,)
+        )
+        connection.commit()
+    async with disk.namespace() as namespace:
+        yield namespace, message_id
+
+
+async def test_a_log_that_is_read_up_to_the_damage_is_refused_there(disk: Disk) -> None:
+    async with damaged(disk) as (namespace, _message_id):
+        seen: list[int] = []
+
+        async def read_all() -> None:
+            async for committed in namespace.rounds_from(1):
+                seen.append(committed.record.first_position)
+
+        with pytest.raises(Refused, match="positions 3 to 3 is not what was committed") as refused:
+            await read_all()
+
+        assert refused.value.row.reason == "LOG_CORRUPT"
+        assert seen == [1, 2]
+        assert [entry.position for entry in await entries(namespace, 4)] == [4, 5]
+
+
+async def test_g3_a_request_id_whose_answer_is_damaged_is_refused_and_never_run_again(
+    disk: Disk,
+) -> None:
+    async with damaged(disk) as (namespace, _message_id):
+        again, other = await run(namespace, post("r3"), post("new"))
+        with pytest.raises(Refused) as refused:
+            await namespace.entry_of_request("", "r3")
+
+    assert reason(again) == "LOG_CORRUPT"
+    assert refused.value.row.reason == "LOG_CORRUPT"
+    assert (sequence(other), receipt(other).position) == (5, 6)
+
+
+async def test_g5_what_cannot_be_erased_is_refused_and_nothing_of_it_is_kept(disk: Disk) -> None:
+    async with damaged(disk) as (namespace, message_id):
+        redact = RedactMessageRequest(
+            request_id="redact",
+            channel_id="general",
+            message_id=message_id,
+            requested_by="officer",
+            reason="it was asked for",
+        )
+
+        [refused] = await run(namespace, Command(redact_message=redact))
+        [other] = await run(namespace, post("new"))
+
+    assert reason(refused) == "LOG_CORRUPT"
+    assert (sequence(other), receipt(other).position) == (5, 6)
