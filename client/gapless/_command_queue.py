@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from gapless._commands import PendingCommand
 from gapless._retry import break_leaves_outcome_open, is_retryable
@@ -29,6 +29,13 @@ FRAMES_IN_FLIGHT_MAX: Final = 2
 FRAME_COMMANDS_MAX: Final = 2_000
 # gRPC services take messages up to 4 MiB unless told otherwise.
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
+
+
+class _Frame(NamedTuple):
+    """Commands that were sent together, and the bytes that they were."""
+
+    commands: list[PendingCommand]
+    size: int
 
 
 class CommandQueue:
@@ -44,7 +51,7 @@ class CommandQueue:
         self._bytes_max = bytes_max
         self._waiting: list[PendingCommand] = []
         self._waiting_bytes = 0
-        self._in_flight: deque[list[PendingCommand]] = deque()
+        self._in_flight: deque[_Frame] = deque()
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
 
@@ -63,28 +70,29 @@ class CommandQueue:
             and self._waiting_bytes + self._in_flight_bytes < self._bytes_max
         )
 
-    def add(self, command: PendingCommand) -> None:
-        """Puts a command, with its waiter set, at the end."""
+    def add(self, command: PendingCommand) -> bool:
+        """Puts a command, with its waiter set, at the end; whether it is the only one to wait."""
         self._waiting.append(command)
         self._waiting_bytes += len(command.data)
+        return len(self._waiting) == 1
 
     def next_frame(self) -> bytes | None:
         """What to send now, or None if there is nothing or enough is under way."""
         if not self._waiting or len(self._in_flight) >= FRAMES_IN_FLIGHT_MAX:
             return None
-        frame, frame_bytes = self._cut()
-        self._waiting_bytes -= frame_bytes
+        frame = self._cut()
+        self._waiting_bytes -= frame.size
         self._in_flight.append(frame)
-        self._in_flight_commands += len(frame)
-        self._in_flight_bytes += frame_bytes
-        return b"".join([command.data for command in frame])
+        self._in_flight_commands += len(frame.commands)
+        self._in_flight_bytes += frame.size
+        return b"".join([command.data for command in frame.commands])
 
-    def _cut(self) -> tuple[list[PendingCommand], int]:
+    def _cut(self) -> _Frame:
         """Takes as much from the front as one frame holds, at least one command."""
         waiting = self._waiting
         if len(waiting) <= FRAME_COMMANDS_MAX and self._waiting_bytes <= FRAME_BYTES_MAX:
             self._waiting = []
-            return waiting, self._waiting_bytes
+            return _Frame(waiting, self._waiting_bytes)
         count = 0
         size = 0
         for command in itertools.islice(waiting, FRAME_COMMANDS_MAX):
@@ -93,7 +101,7 @@ class CommandQueue:
             count += 1
             size += len(command.data)
         self._waiting = waiting[count:]
-        return waiting[:count], size
+        return _Frame(waiting[:count], size)
 
     def answer(self, response: commands_pb2.PipelineResponse) -> None:
         """Gives the oldest frame under way its answers.
@@ -102,21 +110,17 @@ class CommandQueue:
             InternalError: the response does not fit the frame; the stream is of no more use.
         """
         results = response.results
-        if not self._in_flight or len(results) != len(self._in_flight[0]):
-            expected = len(self._in_flight[0]) if self._in_flight else 0
+        expected = len(self._in_flight[0].commands) if self._in_flight else 0
+        if len(results) != expected or not expected:
             raise InternalError(
                 f"the service at {self._address} answered {len(results)} commands where {expected}"
                 " were asked; the service and this SDK do not fit together"
             )
-        frame = self._land()
-        for command, result in zip(frame, results, strict=True):
-            command.settle(result)
-
-    def _land(self) -> list[PendingCommand]:
         frame = self._in_flight.popleft()
-        self._in_flight_commands -= len(frame)
-        self._in_flight_bytes -= sum([len(command.data) for command in frame])
-        return frame
+        self._in_flight_commands -= expected
+        self._in_flight_bytes -= frame.size
+        for command, result in zip(frame.commands, results, strict=True):
+            command.settle(result)
 
     def stream_broke(self, error: GaplessError, now: float) -> None:
         """Takes back what was under way, to be sent again; fails what is not to be sent again.
@@ -124,7 +128,7 @@ class CommandQueue:
         A break with nothing under way means that the service was not reached, or that it refused
         the stream: then it counts as an attempt of every waiting command.
         """
-        attempted = [command for frame in self._in_flight for command in frame]
+        attempted = self._under_way()
         outcome_open = break_leaves_outcome_open(error)
         for command in attempted:
             command.outcome_open = command.outcome_open or outcome_open
@@ -145,13 +149,15 @@ class CommandQueue:
 
     def fail_all(self, error: GaplessError) -> None:
         """Fails every command; what was under way may have been applied."""
-        for frame in self._in_flight:
-            for command in frame:
-                command.outcome_open = True
-                command.fail(error)
+        for command in self._under_way():
+            command.outcome_open = True
+            command.fail(error)
         for command in self._waiting:
             command.fail(error)
         self._clear()
+
+    def _under_way(self) -> list[PendingCommand]:
+        return [command for frame in self._in_flight for command in frame.commands]
 
     def _clear(self) -> None:
         self._waiting = []
@@ -162,16 +168,15 @@ class CommandQueue:
 
     def expire(self, now: float) -> float | None:
         """Fails the commands whose time is over; returns the next deadline, or None if empty."""
-        for frame in self._in_flight:
-            for command in frame:
-                if command.deadline <= now:
-                    command.expire(self._address, in_flight=True)
+        under_way = self._under_way()
+        for command in under_way:
+            if command.deadline <= now:
+                command.expire(self._address, in_flight=True)
         overdue = [command for command in self._waiting if command.deadline <= now]
         if overdue:
             self._waiting = [command for command in self._waiting if command.deadline > now]
             self._waiting_bytes -= sum(len(command.data) for command in overdue)
             for command in overdue:
                 command.expire(self._address, in_flight=False)
-        in_flight = itertools.chain.from_iterable(self._in_flight)
-        deadlines = [command.deadline for command in itertools.chain(in_flight, self._waiting)]
+        deadlines = [command.deadline for command in itertools.chain(under_way, self._waiting)]
         return min((deadline for deadline in deadlines if deadline > now), default=None)

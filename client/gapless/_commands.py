@@ -85,10 +85,10 @@ class CommandKind(Generic[ResponseT_co]):
         if guards:
             command = guards + self._tag + _varint(size) + data
             return _COMMANDS_TAG + _varint(len(command)) + command
-        header = self._headers.get(size)
-        if header is None:
-            header = self._header(size)
-        return header + data
+        try:
+            return self._headers[size] + data
+        except KeyError:
+            return self._header(size) + data
 
     def _header(self, size: int) -> bytes:
         inner = self._tag + _varint(size)
@@ -154,11 +154,12 @@ class PendingCommand:
         waiter = self.waiter
         if waiter.done():
             return
-        name = result.WhichOneof("result")
-        if name == self.field:
-            waiter.set_result(getattr(result, name))
+        field: Any = self.field  # the stubs know the names of fields only as literals
+        # Cheaper than asking which result it is.
+        if result.HasField(field):
+            waiter.set_result(getattr(result, field))
         else:
-            waiter.set_exception(self._refusal(name, result))
+            waiter.set_exception(self._refusal(result.WhichOneof("result"), result))
 
     def _refusal(self, name: str | None, result: commands_pb2.CommandResult) -> GaplessError:
         self.attempts += 1

@@ -88,10 +88,10 @@ class Pipeline:
         if self._streaming is None:
             self._start()
         waiter = command.waiter = self._loop.create_future()
-        self._queue.add(command)
+        if self._queue.add(command):
+            self._work.set()
         if command.deadline < self._sweep_time:
             self._sweep_at(command.deadline)
-        self._work.set()
         return waiter
 
     def _start(self) -> None:

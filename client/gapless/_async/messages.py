@@ -72,13 +72,15 @@ class Messages:
             SequenceExhausted: the channel has given its last number.
             GaplessError: any other failure.
         """
-        request = PostMessageRequest(
-            request_id=new_request_id() if request_id is None else request_id,
-            channel_id=channel_id,
-            sender_id=sender_id,
-            attributes=attributes,
-            message_id=message_id or "",
-        )
+        # Field by field, as arguments cost half as much again, and this is what is called most.
+        request = PostMessageRequest()
+        request.request_id = new_request_id() if request_id is None else request_id
+        request.channel_id = channel_id
+        request.sender_id = sender_id
+        if attributes is not None:
+            request.attributes.update(attributes)
+        if message_id is not None:
+            request.message_id = message_id
         fill_body(request.body, body)
         return await self._calls.submit(_POST, request, timeout)
 

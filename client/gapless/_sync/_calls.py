@@ -39,6 +39,8 @@ class Calls:
         self.read_metadata = options.read_metadata()
         self._command_metadata = options.command_metadata()
         self._guards = encoded_guards(options.guards)
+        self._timeout_seconds = options.timeout_seconds
+        self._attempts_max = options.attempts_max
         self._pipeline: Pipeline | None = None
 
     def without_guards(self) -> Calls:
@@ -61,8 +63,9 @@ class Calls:
         pipeline = self._pipeline
         if pipeline is None or not self.connection.is_usable:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
+        seconds = self._timeout_seconds if timeout is None else check_timeout(timeout)
         command = PendingCommand(
-            kind, request, self._deadline(timeout), self.options.attempts_max, self._guards
+            kind, request, time.monotonic() + seconds, self._attempts_max, self._guards
         )
         while True:
             try:
