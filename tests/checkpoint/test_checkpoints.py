@@ -22,6 +22,7 @@ from gapless_server.journal.sqlite import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
+from tests.limits import file_size_limited_to
 from tests.writer.harness import KERNEL, create, post, reason, receipt, run, sequence
 
 NAME = "test"
@@ -244,6 +245,19 @@ async def test_c1_a_write_that_fails_half_way_leaves_the_checkpoint_as_it_was(
     assert again.at == HEAD
     assert again.get("T", b"k") == b"old"
     await again.close()
+
+
+async def test_c1_a_checkpoint_whose_file_could_not_be_made_is_written_once_it_can_be(
+    tmp_path: Path,
+) -> None:
+    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+
+    with file_size_limited_to(1000), pytest.raises(sqlite3.OperationalError):
+        await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), None)
+    await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), None)
+
+    assert checkpoint.get("T", b"k") == b"row"
+    await checkpoint.close()
 
 
 async def test_c2_a_flipped_bit_in_a_row_is_found(tmp_path: Path) -> None:

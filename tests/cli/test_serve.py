@@ -110,6 +110,21 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert refused.stderr.count("\n") == 1
 
 
+def test_the_service_takes_as_many_file_handles_as_it_may_have(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (
+            process,
+            _address,
+        ):
+            taken = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert taken == (hard, hard)
+
+
 def test_g8_a_commit_that_fails_ends_the_service_with_1_and_logs_no_payload(
     tmp_path: Path,
 ) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,19 +9,9 @@ import pytest
 from gapless_server.journal.port import EMPTY_HEAD, OutcomeUnknown
 from gapless_server.journal.sqlite import SqliteJournalStore
 from tests.journal.rounds import next_round, read_all
+from tests.limits import file_size_limited_to
 
 LARGE = b"x" * 4_000_000
-
-
-@contextmanager
-def file_size_limited_to(size_bytes: int) -> Iterator[None]:
-    """Lets every write beyond a size fail, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_j5_after_a_commit_that_failed_no_further_round_is_taken(tmp_path: Path) -> None:

@@ -170,7 +170,12 @@ class SqliteCheckpoint:
         image: list[tuple[bytes, bytes]] | None,
     ) -> None:
         if self._writer is None:
-            await self._connect()
+            try:
+                await self._connect()
+            except BaseException:
+                # Half a connection would keep all later writes from a file that may be made.
+                await self.close()
+                raise
         assert self._writer is not None
         await self._writer.execute_fetchall("BEGIN IMMEDIATE")
         tables = set(self._tables)
@@ -184,7 +189,9 @@ class SqliteCheckpoint:
             await self._write_meta(at)
             await self._writer.execute_fetchall("COMMIT")
         except BaseException:
-            await self._writer.execute_fetchall("ROLLBACK")
+            # A full disk has taken it back already.
+            if self._writer.in_transaction:
+                await self._writer.execute_fetchall("ROLLBACK")
             raise
         # The reading connection sees a new table only now.
         self._tables = tables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -58,6 +59,7 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     """
     settings = configuration.settings()
     configure_logs(settings)
+    _raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, address_file))
@@ -140,6 +142,12 @@ async def _stop(server: Server) -> bool:
         _log.exception("stop_failed")
         return False
     return True
+
+
+def _raise_file_limit() -> None:
+    """Takes as many file handles as there may be: a namespace that is open needs up to nine."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tune_garbage_collector() -> None:

@@ -79,7 +79,10 @@ async def copy_log(log: Path, draft: Path) -> LogCopy:
 
     `draft` is a path on the same disk, where nothing is yet and nothing is left.
     """
-    copying = _Copying(log, draft)
+    try:
+        copying = _Copying(log, draft)
+    except sqlite3.Error as error:
+        raise _not_copied(log, error) from error
     work = asyncio.ensure_future(asyncio.to_thread(copying.run))
     try:
         return await asyncio.shield(work)
@@ -87,6 +90,10 @@ async def copy_log(log: Path, draft: Path) -> LogCopy:
         copying.give_up()
         work.add_done_callback(_drop)
         raise
+
+
+def _not_copied(log: Path, error: Exception) -> JournalError:
+    return JournalError(f"{log} cannot be copied: {error}")
 
 
 def _drop(work: asyncio.Future[LogCopy]) -> None:
@@ -122,7 +129,7 @@ class _Copying:
                 self._reader.execute("VACUUM INTO ?", (str(self._draft),))
             return self._described()
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"{self._log} cannot be copied: {error}") from error
+            raise _not_copied(self._log, error) from error
         finally:
             self._draft.unlink(missing_ok=True)
 
