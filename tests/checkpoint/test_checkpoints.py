@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from array import array
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +183,9 @@ async def test_c2_a_damaged_row_stops_the_service_and_is_rebuilt_at_the_next_sta
     async with disk.namespace() as namespace:
         await run(namespace, create(), post("r1"))
         before = await everything(namespace)
-    disk.damage_rows("ChannelTables.channels")
 
     async with disk.namespace() as namespace:
+        disk.damage_rows("ChannelTables.channels")
         [outcome] = await outcomes_of_a_failure(namespace)
         assert outcome == "OUTCOME_UNKNOWN"
 
@@ -260,21 +261,103 @@ async def test_c1_a_checkpoint_whose_file_could_not_be_made_is_written_once_it_c
     await checkpoint.close()
 
 
-async def test_c2_a_flipped_bit_in_a_row_is_found(tmp_path: Path) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), None)
+async def written(directory: Path, rows: list[tuple[bytes, bytes | None]]) -> SqliteCheckpoint:
+    """Returns a checkpoint, open, with the rows of one table and two request ids."""
+    checkpoint = await SqliteCheckpointStore(directory).open(NAME, "one")
+    requests = RequestPairs(array("Q", [11, 1, 12, 2]))
+    await checkpoint.write(HEAD, [("T", rows)], requests, None)
+    return checkpoint
+
+
+def change(directory: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(directory / f"{NAME}.state", isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(["UPDATE T SET row = zeroblob(20) WHERE key = x'61'"], id="row"),
+        pytest.param(["UPDATE T SET key = x'66' WHERE key = x'61'"], id="key"),
+        pytest.param(["DELETE FROM T WHERE key = x'61'"], id="missing row"),
+        pytest.param(["ALTER TABLE T RENAME TO U"], id="other table"),
+        pytest.param(["DROP TABLE T"], id="missing table"),
+        pytest.param(
+            [
+                "UPDATE T SET key = x'00' WHERE key = x'61'",
+                "UPDATE T SET key = x'61' WHERE key = x'62'",
+                "UPDATE T SET key = x'62' WHERE key = x'00'",
+            ],
+            id="exchanged rows",
+        ),
+        pytest.param(["DELETE FROM request_tail"], id="missing request ids"),
+        pytest.param(["UPDATE request_tail SET number = 7"], id="request ids elsewhere"),
+        pytest.param(["UPDATE request_tail SET pairs = zeroblob(40)"], id="request ids"),
+        pytest.param(["UPDATE meta SET value = zeroblob(50)"], id="position"),
+    ],
+)
+async def test_c2_a_checkpoint_that_was_damaged_is_not_there(
+    tmp_path: Path, damage: list[str]
+) -> None:
+    checkpoint = await written(tmp_path, [(b"a", b"row a"), (b"b", b"row b"), (b"c", b"row c")])
     await checkpoint.close()
-    connection = sqlite3.connect(tmp_path / f"{NAME}.state")
-    connection.execute('UPDATE "T" SET row = CAST(substr(row, 1, 4) AS BLOB)')
-    connection.commit()
-    connection.close()
-    damaged = SqliteCheckpoint(tmp_path / f"{NAME}.state", "one")
-    await damaged.open()
+    change(tmp_path, *damage)
+
+    damaged = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+
+    assert damaged.at == CheckpointHead()
+    assert damaged.get("T", b"c") is None
+    assert await damaged.load_requests() == ([], [])
+    await damaged.close()
+
+
+async def test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_that(
+    tmp_path: Path,
+) -> None:
+    checkpoint = await written(tmp_path, [(b"a", b"old"), (b"b", b"row")])
+    with closing(sqlite3.connect(tmp_path / f"{NAME}.state")) as connection:
+        [[old]] = connection.execute("SELECT hex(row) FROM T WHERE key = x'61'").fetchall()
+    await checkpoint.write(HEAD, [("T", [(b"a", b"new")])], RequestPairs(), None)
+    await checkpoint.close()
+    change(tmp_path, f"UPDATE T SET row = x'{old}' WHERE key = x'61'")
+
+    damaged = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+
+    assert damaged.at == CheckpointHead()
+    await damaged.close()
+
+
+async def test_a_checkpoint_that_was_written_many_times_is_as_good_as_new(tmp_path: Path) -> None:
+    checkpoint = await written(tmp_path, [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    image = [(bytes(8 * 64), bytes(8 * 64))] * 256
+    more = RequestPairs(array("Q", [13, 3]), {"key": 4})
+    changes: list[tuple[bytes, bytes | None]] = [(b"a", None), (b"b", b"4"), (b"d", b"5")]
+    await checkpoint.write(HEAD, [("T", changes), ("U", [(b"a", b"6")])], more, None)
+    await checkpoint.write(HEAD, [], RequestPairs(), image)
+    await checkpoint.write(HEAD, [], more, None)
+    await checkpoint.write(HEAD, [("T", [(b"x", None)])], more, image)
+    await checkpoint.close()
+
+    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+
+    assert again.at == HEAD
+    assert [again.get("T", key) for key in (b"a", b"b", b"c", b"d")] == [None, b"4", b"3", b"5"]
+    assert again.get("U", b"a") == b"6"
+    assert await again.load_requests() == (image, [more])
+    await again.close()
+
+
+async def test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read(
+    tmp_path: Path,
+) -> None:
+    checkpoint = await written(tmp_path, [(b"k", b"row")])
+    change(tmp_path, "UPDATE T SET row = CAST(substr(row, 1, 9) AS BLOB)")
 
     with pytest.raises(Damaged, match="is not what was written"):
-        damaged.get("T", b"k")
+        checkpoint.get("T", b"k")
 
-    await damaged.close()
+    await checkpoint.close()
     assert not (tmp_path / f"{NAME}.state").exists()
 
 

@@ -1,19 +1,19 @@
 """Checkpoints in SQLite: a file a namespace beside the log's, a table a table, a row a row.
 
 One connection writes, in a thread of its own; one reads, on the event loop: a lookup in a file
-that is mostly in the page cache takes some microseconds, less than a hop between threads. Every
-row carries a checksum, because a flipped bit in a page goes unnoticed by SQLite. A write need not
-survive a loss of power, only be whole (synchronous=NORMAL with a write-ahead log): the log is
-synced first, and brings back what a checkpoint lost.
+that is mostly in the page cache takes some microseconds, less than a hop between threads. A write
+need not survive a loss of power, only be whole (synchronous=NORMAL with a write-ahead log): the
+log is synced first, and brings back what a checkpoint lost.
+
+What is read is what was written (C2), by the seals of seals.py. Opening reads the whole file once
+for that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import zlib
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,27 @@ from gapless_server.checkpoint.port import (
     Damaged,
     RequestPairs,
 )
+from gapless_server.checkpoint.request_tables import (
+    REQUEST_TABLES,
+    Image,
+    checked_requests,
+    read_requests,
+    write_requests,
+)
+from gapless_server.checkpoint.seals import (
+    SEAL_BYTES,
+    Sealer,
+    checked_rows,
+    stored_seals,
+    sum_of,
+    total,
+)
 from gapless_server.journal.port import Head
 
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # How many rows a scan takes at a time, so that no read is open while the state changes.
 SCAN_ROWS = 256
@@ -40,13 +55,9 @@ SCAN_ROWS = 256
 # What a reading connection keeps of the file; the page cache of the system has the rest.
 _CACHE_KIB = 32 * 1024
 
-_CRC_BYTES = 4
-
-_META_KEYS = ("format", "incarnation", "position", "chain_hash", "time_us", "uptime_us")
-
-
-def _sealed(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(_CRC_BYTES, "big") + data
+_META = Sealer("meta")
+# What is kept beside the rows of the state.
+_OWN_TABLES = frozenset({"meta", "request_image", "request_tail"})
 
 
 class SqliteCheckpoint:
@@ -61,7 +72,9 @@ class SqliteCheckpoint:
         # Held by what takes more than one statement.
         self._exclusive = asyncio.Lock()
         # Tables that the file has; a read of any other finds nothing.
-        self._tables: set[str] = set()
+        self._tables: dict[str, Sealer] = {}
+        # The sum of the seals of all rows.
+        self._seals = 0
 
     @property
     def at(self) -> CheckpointHead:
@@ -78,14 +91,23 @@ class SqliteCheckpoint:
         try:
             await self._connect()
             usable = await self._read_meta()
-        except (sqlite3.DatabaseError, ValueError, KeyError, msgspec.MsgspecError) as error:
+            if usable:
+                await self._in_writer_thread(self._require_intact)
+        except (
+            Damaged,
+            sqlite3.DatabaseError,
+            ValueError,
+            KeyError,
+            msgspec.MsgspecError,
+        ) as error:
             _log.warning("checkpoint_damaged", path=str(self._path), description=str(error))
             usable = False
         if not usable:
             await self.close()
             self._forget()
             self._at = CheckpointHead()
-            self._tables = set()
+            self._tables = {}
+            self._seals = 0
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -100,13 +122,14 @@ class SqliteCheckpoint:
         if table not in self._tables:
             return None
         rows = self._read(f'SELECT row FROM "{table}" WHERE key = ?', (key,))  # noqa: S608 - our names
-        return self._opened(table, key, rows[0][0]) if rows else None
+        return self._opened(self._tables[table], key, rows[0][0]) if rows else None
 
     def scan(
         self, table: str, low: bytes, high: bytes, *, descending: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yields keys and rows with low < key < high, in order. Raises Damaged."""
-        if table not in self._tables:
+        sealer = self._tables.get(table)
+        if sealer is None:
             return
         order = "DESC" if descending else "ASC"
         query = (
@@ -116,7 +139,7 @@ class SqliteCheckpoint:
         while True:
             rows = self._read(query, (low, high))
             for key, row in rows:
-                yield key, self._opened(table, key, row)
+                yield key, self._opened(sealer, key, row)
             if len(rows) < SCAN_ROWS:
                 return
             low, high = (low, rows[-1][0]) if descending else (rows[-1][0], high)
@@ -125,19 +148,8 @@ class SqliteCheckpoint:
         """Returns the last image of the request index, shard by shard, and what came after."""
         if self._writer is None:
             return [], []
-        image = [
-            (self._opened("image", b"", hashes), self._opened("image", b"", positions))
-            for hashes, positions in await self._fetch(
-                "SELECT hashes, positions FROM request_image ORDER BY shard"
-            )
-        ]
-        after = []
-        for data, collided in await self._fetch("SELECT pairs, collided FROM request_tail"):
-            pairs = array("Q")
-            pairs.frombytes(self._opened("tail", b"", data))
-            keys = msgspec.msgpack.decode(self._opened("tail", b"", collided), type=dict[str, int])
-            after.append(RequestPairs(pairs, keys))
-        return image, after
+        found: tuple[Image, list[RequestPairs]] = await self._in_writer_thread(read_requests)
+        return found
 
     async def write(
         self,
@@ -178,15 +190,17 @@ class SqliteCheckpoint:
                 raise
         assert self._writer is not None
         await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        tables = set(self._tables)
+        tables, seals = dict(self._tables), self._seals
         try:
             for table, rows in changes:
                 if table not in tables:
                     await self._create_table(table)
-                    tables.add(table)
-                await self._write_rows(table, rows)
-            await self._write_requests(requests, image)
-            await self._write_meta(at)
+                    tables[table] = Sealer(table)
+                seals += await self._write_rows(tables[table], table, rows)
+            seals += await self._in_writer_thread(
+                lambda connection: write_requests(connection, requests, image)
+            )
+            await self._write_meta(at, total(seals))
             await self._writer.execute_fetchall("COMMIT")
         except BaseException:
             # A full disk has taken it back already.
@@ -194,7 +208,7 @@ class SqliteCheckpoint:
                 await self._writer.execute_fetchall("ROLLBACK")
             raise
         # The reading connection sees a new table only now.
-        self._tables = tables
+        self._tables, self._seals = tables, total(seals)
         self._at = at
 
     async def _create_table(self, table: str) -> None:
@@ -203,64 +217,52 @@ class SqliteCheckpoint:
             f'CREATE TABLE "{table}" (key BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID'
         )
 
-    async def _write_rows(self, table: str, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+    async def _write_rows(
+        self, sealer: Sealer, table: str, rows: Iterable[tuple[bytes, bytes | None]]
+    ) -> int:
+        """Writes the rows of a table; returns by how much the sum of the seals changes."""
         put = f'INSERT OR REPLACE INTO "{table}" VALUES (?, ?)'  # noqa: S608 - our names
         delete = f'DELETE FROM "{table}" WHERE key = ?'  # noqa: S608 - our names
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> int:
             # In the order of the keys, so that each page is written once.
             ordered = sorted(rows)
+            before = stored_seals(connection, table, [key for key, _row in ordered])
+            stored = [(key, sealer.sealed(key, row)) for key, row in ordered if row is not None]
             deleted = [(key,) for key, row in ordered if row is None]
-            connection.executemany(
-                put, ((key, _sealed(row)) for key, row in ordered if row is not None)
-            )
+            connection.executemany(put, stored)
             connection.executemany(delete, deleted)
+            return sum_of(value[:SEAL_BYTES] for _key, value in stored) - before
 
-        await self._in_writer_thread(write)
+        changed: int = await self._in_writer_thread(write)
+        return changed
 
-    async def _in_writer_thread(self, work: Any) -> None:
+    async def _in_writer_thread(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Runs `work` with the connection in its thread: encoding rows is not for the loop."""
         assert self._writer is not None
-        await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+        return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
 
-    async def _write_requests(
-        self, requests: RequestPairs, image: list[tuple[bytes, bytes]] | None
-    ) -> None:
-        assert self._writer is not None
-        if image is not None:
-            await self._writer.execute_fetchall("DELETE FROM request_tail")
-            await self._writer.executemany(
-                "INSERT OR REPLACE INTO request_image VALUES (?, ?, ?)",
-                (
-                    (shard, _sealed(hashes), _sealed(positions))
-                    for shard, (hashes, positions) in enumerate(image)
-                ),
-            )
-        if requests.pairs or requests.collided:
-            await self._writer.execute_fetchall(
-                "INSERT INTO request_tail VALUES (NULL, ?, ?)",
-                (
-                    _sealed(requests.pairs.tobytes()),
-                    _sealed(msgspec.msgpack.encode(requests.collided)),
-                ),
-            )
+    def _require_intact(self, connection: sqlite3.Connection) -> None:
+        """Reads every row once. Raises Damaged if they are not those that were written."""
+        found = checked_requests(connection)
+        found += sum(checked_rows(connection, table) for table in self._tables)
+        if total(found) != self._seals:
+            raise Damaged("a row is missing, or of an older moment")
 
-    async def _write_meta(self, at: CheckpointHead) -> None:
+    async def _write_meta(self, at: CheckpointHead, seals: int) -> None:
         assert self._writer is not None
-        values = (
-            FORMAT_VERSION,
-            self._incarnation,
-            at.head.position,
-            at.head.chain_hash,
-            at.time_us,
-            at.uptime_us,
-        )
-        await self._writer.executemany(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            (
-                (name, _sealed(msgspec.msgpack.encode(value)))
-                for name, value in zip(_META_KEYS, values, strict=True)
-            ),
+        values = {
+            "format": FORMAT_VERSION,
+            "incarnation": self._incarnation,
+            "position": at.head.position,
+            "chain_hash": at.head.chain_hash,
+            "time_us": at.time_us,
+            "uptime_us": at.uptime_us,
+            "seals": seals,
+        }
+        await self._writer.execute_fetchall(
+            "INSERT OR REPLACE INTO meta VALUES ('head', ?)",
+            (_META.sealed(b"head", msgspec.msgpack.encode(values)),),
         )
 
     async def _connect(self) -> None:
@@ -270,16 +272,11 @@ class SqliteCheckpoint:
             "PRAGMA synchronous = NORMAL",
             "PRAGMA secure_delete = ON",
             "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
-            "CREATE TABLE IF NOT EXISTS request_image"
-            " (shard INTEGER PRIMARY KEY, hashes BLOB NOT NULL, positions BLOB NOT NULL)",
-            "CREATE TABLE IF NOT EXISTS request_tail"
-            " (number INTEGER PRIMARY KEY, pairs BLOB NOT NULL, collided BLOB NOT NULL)",
+            *REQUEST_TABLES,
         ):
             await self._writer.execute_fetchall(statement)
-        self._tables = {
-            name
-            for (name,) in await self._fetch("SELECT name FROM sqlite_schema WHERE type='table'")
-        }
+        found = await self._fetch("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        self._tables = {name: Sealer(name) for (name,) in found if name not in _OWN_TABLES}
         self._reader = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
         )
@@ -287,16 +284,15 @@ class SqliteCheckpoint:
 
     async def _read_meta(self) -> bool:
         """Reads where the checkpoint stands; False if it is of another log or format."""
-        rows = await self._fetch("SELECT name, value FROM meta")
+        rows = await self._fetch("SELECT value FROM meta WHERE name = 'head'")
         if not rows:
-            return True
-        meta: dict[str, Any] = {
-            name: msgspec.msgpack.decode(self._opened("meta", b"", value)) for name, value in rows
-        }
+            return False
+        meta: dict[str, Any] = msgspec.msgpack.decode(_META.opened(b"head", rows[0][0]))
         if (meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation):
             return False
         head = Head(meta["position"], meta["chain_hash"])
         self._at = CheckpointHead(head, meta["time_us"], meta["uptime_us"])
+        self._seals = meta["seals"]
         return True
 
     async def _fetch(self, query: str) -> list[Any]:
@@ -310,11 +306,11 @@ class SqliteCheckpoint:
         except sqlite3.DatabaseError as error:
             raise self._damaged(str(error)) from error
 
-    def _opened(self, table: str, key: bytes, sealed: bytes) -> bytes:
-        data = sealed[_CRC_BYTES:]
-        if zlib.crc32(data).to_bytes(_CRC_BYTES, "big") != sealed[:_CRC_BYTES]:
-            raise self._damaged(f"the row {key.hex()} of {table} is not what was written")
-        return data
+    def _opened(self, sealer: Sealer, key: bytes, stored: bytes) -> bytes:
+        try:
+            return sealer.opened(key, stored)
+        except Damaged as error:
+            raise self._damaged(str(error)) from None
 
     def _damaged(self, description: str) -> Damaged:
         """The file is not to be used again: the next start rebuilds it from the log (C2)."""
