@@ -18,7 +18,7 @@ OWNER = "owner.json"
 async def written(directory: Path, *, rewritten: bool = False) -> Path:
     """Writes a log of five rounds, the second of which an erasure has rewritten, or has not."""
     path = directory / "one.db"
-    journal = await SqliteJournal.open(path, directory / OWNER)
+    journal = await SqliteJournal.open(path, directory / OWNER, directory)
     *rounds, last = chain_of([1, 1, 2, 1, 1])
     await append_all(journal, rounds)
     if rewritten:
@@ -39,7 +39,7 @@ def change(path: Path, *statements: str) -> None:
 
 async def read(path: Path, position: int) -> list[int]:
     """Opens the log and returns the last positions of what is read of it."""
-    journal = await SqliteJournal.open(path, path.parent / OWNER)
+    journal = await SqliteJournal.open(path, path.parent / OWNER, path.parent)
     try:
         return [record.last_position async for record in journal.read(position)]
     finally:

@@ -47,7 +47,7 @@ async def test_j4_a_round_that_does_not_follow_rewrites_nothing(store: JournalSt
 async def test_j5_without_room_nothing_is_rewritten_and_the_same_can_be_tried_again(
     tmp_path: Path,
 ) -> None:
-    journal = await SqliteJournal.open(tmp_path / "one.db", tmp_path / "owner.json")
+    journal = await SqliteJournal.open(tmp_path / "one.db", tmp_path / "owner.json", tmp_path)
     [first] = chain_of([1])
     await journal.append(first)
     rewritten = first._replace(data=b"less", data_digest=first.committed_digest)
@@ -68,17 +68,17 @@ async def test_j5_without_room_nothing_is_rewritten_and_the_same_can_be_tried_ag
 
 async def test_a_log_remembers_that_an_erasure_is_pending(tmp_path: Path) -> None:
     path, owner = tmp_path / "one.db", tmp_path / "owner.json"
-    journal = await SqliteJournal.open(path, owner)
+    journal = await SqliteJournal.open(path, owner, tmp_path)
     first, second = chain_of([1, 1])
     await journal.append(first)
     await journal.append_rewriting(second, [first._replace(data=b"x", data_digest=bytes(32))])
     await journal.close()
 
-    opened = await SqliteJournal.open(path, owner)
+    opened = await SqliteJournal.open(path, owner, tmp_path)
     pending = opened.erasure_pending
     await opened.end_erasure()
     await opened.close()
 
-    again = await SqliteJournal.open(path, owner)
+    again = await SqliteJournal.open(path, owner, tmp_path)
     assert (pending, again.erasure_pending) == (True, False)
     await again.close()

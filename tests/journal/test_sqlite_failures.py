@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless_server.journal.port import EMPTY_HEAD, OutcomeUnknown
+from gapless_server.journal.port import EMPTY_HEAD, NotKept, OutcomeUnknown
 from gapless_server.journal.sqlite import SqliteJournalStore
 from tests.journal.rounds import next_round, read_all
 from tests.limits import file_size_limited_to
@@ -31,15 +31,20 @@ async def test_j5_after_a_commit_that_failed_no_further_round_is_taken(tmp_path:
     await store.close()
 
 
-async def test_j5_a_first_round_that_cannot_be_written_leaves_its_outcome_open(
+async def test_j5_a_log_that_cannot_be_made_keeps_nothing_and_is_made_once_it_can_be(
     tmp_path: Path,
 ) -> None:
     store = SqliteJournalStore(tmp_path / "data", "127.0.0.1:4275")
     journal = await store.open("one")
+    first = next_round(EMPTY_HEAD)
 
-    with file_size_limited_to(1000), pytest.raises(OutcomeUnknown):
-        await journal.append(next_round(EMPTY_HEAD))
+    with file_size_limited_to(1000), pytest.raises(NotKept, match=r"one\.db cannot be made"):
+        await journal.append(first)
+    left = [path for path in (tmp_path / "data").rglob("*") if "one" in path.name]
+    await journal.append(first)
 
+    assert left == []
+    assert await read_all(journal) == [first]
     await journal.close()
     await store.close()
 

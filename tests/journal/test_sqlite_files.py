@@ -22,7 +22,7 @@ from gapless_server.journal.sqlite import (
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
-from tests.journal.rounds import append_all, chain_of, next_round, read_all
+from tests.journal.rounds import append_all, chain_of, next_round
 
 
 @pytest.fixture
@@ -120,18 +120,6 @@ async def test_a_file_that_was_refused_is_given_free_again(store: SqliteJournalS
     store.path("one").unlink()
     journal = await store.open("one")
     await journal.append(next_round(EMPTY_HEAD))
-    await journal.close()
-
-
-async def test_a_file_that_a_crash_left_empty_becomes_a_log(store: SqliteJournalStore) -> None:
-    """Between making the file and writing the schema nothing had been acknowledged."""
-    store.path("one").touch()
-
-    journal = await store.open("one")
-
-    assert journal.head == EMPTY_HEAD
-    await journal.append(next_round(EMPTY_HEAD))
-    assert len(await read_all(journal)) == 1
     await journal.close()
 
 

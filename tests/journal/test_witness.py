@@ -26,7 +26,7 @@ async def written(directory: Path, rounds: int) -> Path:
 
 
 async def opened(path: Path) -> SqliteJournal:
-    return await SqliteJournal.open(path, path.parent / "owner.json")
+    return await SqliteJournal.open(path, path.parent / "owner.json", path.parent)
 
 
 def change(path: Path, statement: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(directory)], check=True)
 
 
-@pytest.fixture
-async def namespace(small_disk: Path) -> AsyncIterator[Namespace]:
-    store = SqliteJournalStore(small_disk / "data", "nowhere")
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[Namespace]:
+    """Gives a namespace in a data directory."""
+    store = SqliteJournalStore(directory / "data", "nowhere")
     journal = await store.open("test")
-    checkpoint = await SqliteCheckpointStore(small_disk / "data" / "namespaces").open(
+    checkpoint = await SqliteCheckpointStore(directory / "data" / "namespaces").open(
         "test", journal.incarnation
     )
     namespace = await Namespace.open(
@@ -58,9 +60,11 @@ async def namespace(small_disk: Path) -> AsyncIterator[Namespace]:
         None,
         checkpoint,
     )
-    yield namespace
-    await namespace.close()
-    await store.close()
+    try:
+        yield namespace
+    finally:
+        await namespace.close()
+        await store.close()
 
 
 async def listed(namespace: Namespace) -> list[int]:
@@ -83,9 +87,26 @@ def fill(directory: Path) -> Path:
     return ballast
 
 
-async def test_g7_a_full_disk_is_a_clean_refusal_that_room_ends(
-    namespace: Namespace, small_disk: Path
-) -> None:
+async def test_g7_a_full_disk_is_a_clean_refusal_that_room_ends(small_disk: Path) -> None:
+    async with opened(small_disk) as namespace:
+        await refused_until_there_is_room(namespace, small_disk)
+
+
+async def test_g7_a_full_disk_makes_no_namespace_until_there_is_room(small_disk: Path) -> None:
+    async with opened(small_disk) as namespace:
+        ballast = await asyncio.to_thread(fill, small_disk)
+
+        [refused] = await run(namespace, create())
+        left = [path.name for path in (small_disk / "data" / "namespaces").iterdir()]
+        ballast.unlink()
+        await run(namespace, create(), post("after"))
+
+        assert reason(refused) == "DISK_FULL"
+        assert left == []
+        assert await listed(namespace) == [1]
+
+
+async def refused_until_there_is_room(namespace: Namespace, small_disk: Path) -> None:
     await run(namespace, create(), post("before"))
     ballast = await asyncio.to_thread(fill, small_disk)
 

@@ -30,6 +30,13 @@ class DraftLog:
         is_new = not path.exists()
         path.touch(mode=0o600)
         self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            self.head = self._begin(is_new=is_new)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _begin(self, *, is_new: bool) -> Head:
         self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.execute("PRAGMA secure_delete = ON")
@@ -40,7 +47,7 @@ class DraftLog:
         row = self._connection.execute(
             "SELECT last_position, chain_hash FROM rounds ORDER BY first_position DESC LIMIT 1"
         ).fetchone()
-        self.head = EMPTY_HEAD if row is None else Head(*row)
+        return EMPTY_HEAD if row is None else Head(*row)
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ J3. Rounds are given back in the order of their positions, byte for byte as they
 J4. A round that does not begin right after the head is refused with `ValueError`; nothing is kept.
 J5. If `append` raises `OutcomeUnknown`, the round may or may not be there after a new start; the
     journal takes no further round.
-    If it raises `NoRoom`, nothing was kept, and the same round may be tried again.
+    If it raises `NotKept`, nothing was kept, and the same round may be tried again.
 J6. One journal at a time has a log open; a second is refused with `OwnedElsewhere`, which names
     the owner.
 J7. A log comes into being with its first round: opening and reading one that is not there
@@ -105,7 +105,11 @@ class OutcomeUnknown(JournalError):
     """A commit failed in a way that leaves open whether it is durable."""
 
 
-class NoRoom(JournalError):
+class NotKept(JournalError):
+    """Nothing of the round is kept, for a reason that may pass."""
+
+
+class NoRoom(NotKept):
     """There is no room for the round: nothing of it is kept."""
 
 

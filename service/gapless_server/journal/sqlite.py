@@ -19,6 +19,7 @@ from typing import Any
 import aiosqlite
 
 from gapless_server.journal.copies import LogCopy, copy_log, empty_drafts, new_draft
+from gapless_server.journal.drafts import DraftLog
 from gapless_server.journal.ownership import FileLock, write_owner
 from gapless_server.journal.port import (
     EMPTY_HEAD,
@@ -26,6 +27,7 @@ from gapless_server.journal.port import (
     Head,
     JournalError,
     NoRoom,
+    NotKept,
     OutcomeUnknown,
     Round,
 )
@@ -35,10 +37,9 @@ from gapless_server.journal.schema import (
     FORMAT_VERSION,
     INSERT_REWRITTEN,
     INSERT_ROUND,
-    SCHEMA,
     rewritten_values,
 )
-from gapless_server.journal.witness import Witness, require_never_written, require_nothing_left_of
+from gapless_server.journal.witness import Witness, require_nothing_left_of
 
 # The folder of the logs in a data directory.
 LOGS_DIRECTORY = "namespaces"
@@ -73,9 +74,10 @@ def _is_full(error: Exception) -> bool:
 class SqliteJournal:
     """The log of one namespace in one SQLite file, which comes into being with its first round."""
 
-    def __init__(self, path: Path, owner_path: Path) -> None:
+    def __init__(self, path: Path, owner_path: Path, drafts: Path) -> None:
         self._path = path
         self._owner_path = owner_path
+        self._drafts = drafts
         self._lock: FileLock | None = None
         self._writer: aiosqlite.Connection | None = None
         self._reader = RoundReader(path)
@@ -88,15 +90,18 @@ class SqliteJournal:
         self.erasure_pending = False
 
     @classmethod
-    async def open(cls, path: Path, owner_path: Path) -> SqliteJournal:
-        """Opens the log, there or not. Raises OwnedElsewhere, Corrupt or JournalError."""
-        journal = cls(path, owner_path)
+    async def open(cls, path: Path, owner_path: Path, drafts: Path) -> SqliteJournal:
+        """Opens the log, there or not. Raises OwnedElsewhere, Corrupt or JournalError.
+
+        A new one is made in `drafts`, a folder on the same disk.
+        """
+        journal = cls(path, owner_path, drafts)
         # One look at the disk, before anything is served.
         exists = path.exists()  # noqa: ASYNC240
         if not exists or path.stat().st_size == 0:  # noqa: ASYNC240
             require_nothing_left_of(path)
         if exists:
-            await journal._open_file(create=False)
+            await journal._open_file()
         return journal
 
     @property
@@ -112,17 +117,17 @@ class SqliteJournal:
     async def append(self, record: Round) -> None:
         """Makes a round durable with one fsync."""
         self._require_next(record)
+        if self._writer is None:
+            await self._come_into_being()
+        assert self._writer is not None
         try:
-            if self._writer is None:
-                await self._open_file(create=True)
-            assert self._writer is not None
             # In autocommit mode one statement is one transaction. And one hop between threads, as
             # no cursor comes back: where the loop is busy, each hop waits for the interpreter lock.
             await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
             self._head = Head(record.last_position, record.chain_hash)
             assert self._witness is not None
             self._witness.write(self._head)
-        except (sqlite3.Error, OSError, JournalError) as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._append_failed(error) from error
 
     async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
@@ -212,23 +217,39 @@ class SqliteJournal:
             self._lock.release()
             self._lock = None
 
-    async def _open_file(self, *, create: bool) -> None:
-        self._lock = FileLock(self._path, self._owner_path)
+    async def _come_into_being(self) -> None:
+        """Makes the file, which is there whole or not at all, and opens it. Raises NotKept."""
         try:
+            # It is there already if it was made before and could not be opened then.
+            if not self._path.exists():
+                await asyncio.to_thread(self._make_file)
+            await self._open_file()
+        except (sqlite3.Error, OSError, JournalError) as error:
+            fault = NotKept if self.has_room() else NoRoom
+            raise fault(f"{self._path} cannot be made: {error}") from error
+
+    def _make_file(self) -> None:
+        draft = new_draft(self._drafts, self._path.stem)
+        try:
+            with DraftLog(draft) as log:
+                log.name(self._incarnation)
+                log.finish()
+            draft.rename(self._path)
+        finally:
+            for leftover in draft.parent.glob(f"{draft.name}*"):
+                leftover.unlink()
+
+    async def _open_file(self) -> None:
+        try:
+            self._lock = FileLock(self._path, self._owner_path)
             self._writer = await aiosqlite.connect(self._path, isolation_level=None)
             # Before anything is changed: a log that is not ours to read is left as it is.
-            is_new = create or await self._is_empty()
-            if not is_new:
-                await self._require_format()
-            elif not create:
-                require_never_written(self._path)
+            await self._require_format()
             await self._set_and_check("journal_mode", "WAL", "wal")
             await self._set_and_check("synchronous", "FULL", 2)
             await self._set_and_check("secure_delete", "ON", 1)
-            if is_new:
-                await self._create()
-            else:
-                await self._read_head()
+            await self._make_durable()
+            await self._read_head()
             self._witness = Witness(self._path, self._incarnation)
             self._witness.check(self._head)
             # One that was behind, or could not be read, is a witness again.
@@ -236,27 +257,31 @@ class SqliteJournal:
         except sqlite3.Error as error:
             await self.close()
             raise unreadable(self._path, error) from error
+        except OSError as error:
+            await self.close()
+            raise JournalError(f"{self._path}: {error}") from error
         except JournalError:
             await self.close()
             raise
 
-    async def _create(self) -> None:
-        assert self._writer is not None
-        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        for statement in SCHEMA:
-            await self._writer.execute_fetchall(statement)
-        await self._writer.execute_fetchall(
-            "INSERT INTO meta VALUES ('incarnation', ?)", (self._incarnation,)
-        )
-        await self._writer.execute_fetchall("COMMIT")
-        # The names of the new files must survive a loss of power as well as what is in them.
-        sync_directory(self._path.parent)
+    async def _make_durable(self) -> None:
+        """Syncs what a process left behind that was killed before it could (G2).
 
-    async def _is_empty(self) -> bool:
-        """Whether the process ended between making the file and writing the schema."""
-        version = await self._value("PRAGMA user_version")
-        tables = await self._value("SELECT count(*) FROM sqlite_schema")
-        return (version, tables) == (0, 0)
+        All of it is shown from now on. It is written to the database too, because a system whose
+        sync has failed takes what it holds for written, and would sync nothing.
+        """
+        assert self._writer is not None
+        try:
+            [[busy, *_]] = await self._writer.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
+        except sqlite3.Error as error:
+            # Without room for the database, the write-ahead log has been synced before that.
+            if not _is_full(error):
+                raise
+        else:
+            if busy:
+                raise JournalError(f"{self._path}: another process reads it for too long")
+        # Its name must survive a loss of power as well as what is in it, whoever made it.
+        sync_directory(self._path.parent)
 
     async def _require_format(self) -> None:
         if await self._value("PRAGMA application_id") != APPLICATION_ID:
@@ -338,7 +363,7 @@ class SqliteJournalStore:
 
     async def open(self, namespace: str) -> SqliteJournal:
         """Opens a log, there or not."""
-        return await SqliteJournal.open(self.path(namespace), self._owner_path)
+        return await SqliteJournal.open(self.path(namespace), self._owner_path, self.drafts)
 
     def exists(self, namespace: str) -> bool:
         """Says whether the log has ever had a round."""

@@ -8,7 +8,7 @@ import structlog
 
 from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
-from gapless_server.journal.port import Corrupt, Journal, Round
+from gapless_server.journal.port import Corrupt, Journal, JournalError, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.feed import CommittedRound, Feed
 
@@ -23,7 +23,7 @@ async def round_at(journal: Journal, position: int) -> Round:
 
 
 class LogReader:
-    """Reads the log for those who answer clients. Raises Refused, reason LOG_CORRUPT."""
+    """Reads the log for those who answer clients. Raises Refused."""
 
     def __init__(
         self, name: str, journal: Journal, feed: Feed, head_position: Callable[[], int]
@@ -37,7 +37,7 @@ class LogReader:
         """Returns the entries, by position, of the durable round that holds `position`."""
         try:
             record = await round_at(self._journal, position)
-        except Corrupt as error:
+        except JournalError as error:
             raise self.refusal(error) from error
         stored_round = StoredRound.FromString(record.data)
         return {stored.entry.position: stored for stored in stored_round.entries}
@@ -57,10 +57,23 @@ class LogReader:
                     position = record.last_position + 1
                     if self._feed.rounds_from(position) is not None:
                         break
-            except Corrupt as error:
+            except JournalError as error:
                 raise self.refusal(error) from error
 
-    def refusal(self, error: Corrupt) -> Refused:
-        """Returns what is answered instead of what is damaged."""
-        _log.critical("log_corrupt", namespace=self._name, description=str(error))
-        return Refused(errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=self._name, description=error)
+    def refusal(self, error: JournalError) -> Refused:
+        """Returns what is answered instead of what can not be read or written."""
+        return journal_refusal(self._name, error)
+
+
+def journal_refusal(name: str, error: JournalError) -> Refused:
+    """Returns what is answered where the log of a namespace is damaged, or not to be had now."""
+    if isinstance(error, Corrupt):
+        _log.critical("log_corrupt", namespace=name, description=str(error))
+        return Refused(errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error)
+    _log.error("log_unavailable", namespace=name, description=str(error))
+    return Refused(
+        errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
+        retry_after_seconds=1.0,
+        namespace=name,
+        description=error,
+    )

@@ -18,7 +18,7 @@ from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom
+from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.clock import LogClock, LogTime
 from gapless_server.writer.deciding import Decided, RoundDecider
@@ -321,8 +321,8 @@ class Namespace:
             _log.error("disk_full", namespace=self.name, description=str(error))
             decided = await self._take_back(decided, self._disk_full())
             self._is_full = True
-        except Corrupt as error:
-            # What the round erases lies in a round that is damaged: nothing of it was kept.
+        except (NotKept, Corrupt) as error:
+            # The log cannot be made, or what the round erases lies in a round that is damaged.
             decided = await self._take_back(decided, self._log_reader.refusal(error))
         self._committing = False
         for frame, outcomes in decided:
@@ -334,7 +334,7 @@ class Namespace:
         self._run_reads()
 
     async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
-        """Makes a round durable and known. Raises NoRoom or Corrupt; then nothing was kept."""
+        """Makes a round durable and known. Raises NotKept or Corrupt; then nothing is."""
         rewritten = await rewritten_rounds(self._journal, builder.erasures)
         if (record := builder.seal(rewritten)) is None:
             return

@@ -13,9 +13,10 @@ from gapless.v1 import errors_pb2
 from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
-from gapless_server.journal.port import Corrupt, JournalError, JournalStore
+from gapless_server.journal.port import JournalError, JournalStore
 from gapless_server.writer.clock import Clock, LogClock
 from gapless_server.writer.limits import WriterLimits
+from gapless_server.writer.log_reader import journal_refusal
 from gapless_server.writer.namespace import Namespace, OnRound
 
 _log = structlog.get_logger()
@@ -157,21 +158,9 @@ class Namespaces:
                     await checkpoint.close()
                 await journal.close()
                 raise
-        except Corrupt as error:
-            _log.critical("log_corrupt", namespace=name, description=str(error))
-            self._slots.pop(name, None)
-            raise Refused(
-                errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error
-            ) from error
         except JournalError as error:
             self._slots.pop(name, None)
-            _log.error("log_unavailable", namespace=name, description=str(error))
-            raise Refused(
-                errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
-                retry_after_seconds=1.0,
-                namespace=name,
-                description=error,
-            ) from error
+            raise journal_refusal(name, error) from error
         except BaseException:
             self._slots.pop(name, None)
             raise
