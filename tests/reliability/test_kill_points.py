@@ -1,0 +1,108 @@
+"""A process is killed at each write and each sync of a script, started again, and goes on.
+
+The script has commands of all kinds, checkpoints, erasures, a backup, a restore, an export, an
+import and stops in order. It is run once undisturbed, and every call that changes or syncs a file
+of ours is written down; then once for each of them, killed right before it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.every_kind import SECRET
+from tests.reliability.harness import Run, harness
+from tests.reliability.kill_script import PARTS, Script, Story
+from tests.reliability.tracing import Point, injecting, needs_strace, points_of, recording
+
+PROMISED = (
+    "lost", "log_differs", "answers_differ", "state_differs", "watch_wrong", "not_verified",
+    "content_left", "did_not_go_on",
+)  # fmt: skip
+
+# Where the files lie that matter: those of the service, a backup, an export.
+FILES = ("data", ".backup", "export.jsonl")
+
+pytestmark = needs_strace
+
+
+def undisturbed(directory: Path) -> tuple[Story, list[tuple[str, Point]]]:
+    """Runs the script once; returns what became of it, and every point of it, by part."""
+    directory.mkdir()
+    traces = {part: directory / f"{part}.trace" for part in PARTS}
+    with ExitStack() as stack:
+        tracers = {part: stack.enter_context(recording(trace)) for part, trace in traces.items()}
+        story = Script(directory, tracers).run()
+        for tracer in tracers.values():
+            tracer.end()
+    points = [
+        (part, point)
+        for part, trace in traces.items()
+        for name in FILES
+        for point in points_of(trace, directory / name)
+    ]
+    return story, points
+
+
+def killed_at(directory: Path, part: str, point: Point) -> Story:
+    """Runs the script, and kills the process of one part right before a call."""
+    directory.mkdir()
+    with injecting(directory / "trace", point, "signal=KILL") as tracer:
+        return Script(directory, {part: tracer}).run()
+
+
+def check(run: Run, where: str, expected: Story, found: Story, data: Path) -> None:
+    """Compares a run that was disturbed with one that was not; all must be the same."""
+    for namespace, answers in expected.answers.items():
+        log = found.logs[namespace]
+        lost = set(answers) - {request_id for _position, request_id in log}
+        if lost:
+            run.violation("lost", f"{where}: {namespace} has no {sorted(lost)}", len(lost))
+        if log != expected.logs[namespace]:
+            run.violation("log_differs", f"{where}: the log of {namespace} is {log}")
+        if found.answers[namespace] != answers:
+            run.violation("answers_differ", f"{where}: {found.answers[namespace]}, not {answers}")
+    if found.states != expected.states:
+        run.violation("state_differs", f"{where}: {found.states}, not {expected.states}")
+    if found.watched != found.logs["story"]:
+        run.violation("watch_wrong", f"{where}: watched {found.watched}")
+    for breach in found.breaches:
+        run.violation("not_verified", f"{where}: {breach}")
+    for path in holding(SECRET, data):
+        run.violation("content_left", f"{where}: {path.name} has what was erased")
+
+
+def holding(text: str, data: Path) -> list[Path]:
+    """Returns the files below a directory that have a text in them."""
+    files = [path for path in data.rglob("*") if path.is_file()]
+    return [path for path in files if text.encode() in path.read_bytes()]
+
+
+@pytest.mark.timeout(0)
+def test_g1_to_g8_a_process_killed_at_any_write_or_sync_goes_on_as_if_it_had_not_been(
+    tmp_path: Path,
+) -> None:
+    original = tmp_path / "undisturbed"
+    expected, points = undisturbed(original)
+    with harness("kill_points", small=20, full=len(points), promised=PROMISED) as run:
+        run.count("points", len(points))
+        check(run, "undisturbed", expected, expected, original / "data")
+        chosen = points if run.times >= len(points) else run.chance.sample(points, run.times)
+        for number, (part, point) in enumerate(chosen):
+            directory = tmp_path / str(number)
+            here = point._replace(path=str(directory / Path(point.path).relative_to(original)))
+            where = f"{part}, before {here}"
+            try:
+                found = killed_at(directory, part, here)
+            except (AssertionError, RuntimeError, TimeoutError) as error:
+                run.violation("did_not_go_on", f"{where}: {error}")
+                continue
+            run.count("kills", found.kills)
+            # How often a thread makes a call differs a little from run to run.
+            run.count("not_reached", not found.kills)
+            run.count("sent_again", found.repeated)
+            check(run, where, expected, found, directory / "data")
+            shutil.rmtree(directory)
