@@ -28,12 +28,12 @@ def _varint(value: int) -> bytes:
 
 
 class _Varints(dict[int, bytes]):
-    """The varints of numbers of at least 0: the small ones are looked up, the others made."""
+    """The varints of 64-bit numbers: the small ones are looked up, the others made."""
 
     def __missing__(self, value: int) -> bytes:
-        if value < _TWO_HALVES:
+        if 0 <= value < _TWO_HALVES:
             return _LOWER_HALVES[value & _LOWER_HALF] + self[value >> _LOOKED_UP_BITS]
-        return _varint(value)
+        return _varint(value & _UINT64_MAX)
 
 
 # Every field has a length, and most lengths and numbers are small.
@@ -43,6 +43,7 @@ _LOOKED_UP = 1 << _LOOKED_UP_BITS
 # numbers for the first 268 million entries.
 _LOWER_HALVES = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(_LOOKED_UP)]
 _LOWER_HALF = _LOOKED_UP - 1
+_UINT64_MAX = 2**64 - 1
 _TWO_HALVES = 1 << 2 * _LOOKED_UP_BITS
 VARINTS = _Varints((value, _varint(value)) for value in range(_LOOKED_UP))
 
