@@ -21,6 +21,7 @@ from gapless_server.core.commands import TypedCommand
 from gapless_server.core.kernel import Context, Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
+from gapless_server.core.plain import to_message
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
@@ -88,7 +89,7 @@ class Story:
         context = Context(moment, caller, f"made-{moment.position}-")
         decision = typed.decide(self.state, context)
         self._commit(decision.events, typed.message.request_id)  # type: ignore[attr-defined]
-        return decision.response
+        return to_message(decision.response)
 
     def _commit(self, events: Sequence[Message], request_id: str = "") -> None:
         moment = self.moment
@@ -184,7 +185,7 @@ def command_of(message: Message) -> Command:
 def union_of(event: Message) -> Event:
     """Returns a typed event with the union around it."""
     new_event: Callable[..., Event] = Event
-    return new_event(**{KERNEL.event_types[type(event)].field: event})
+    return new_event(**{KERNEL.event_types[type(event)].field: to_message(event)})
 
 
 def typed_events(events: Sequence[Event]) -> list[Message]:

@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from gapless.v1.commands_pb2 import Command
@@ -15,39 +14,17 @@ from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.quick_check import compile_quick_check
-from gapless_server.core.validation import IDENTIFIER_CHARACTERS_MAX, Validator, field_rules
+from gapless_server.core.validation import Validator, check_writer
+from tests.core.random_requests import fill
 
 REQUESTS = [
     *(GetMessageClass(field.message_type) for field in Command.DESCRIPTOR.oneofs[0].fields),
     *Kernel(KINDS).queries,
 ]
-TEXTS = ("", "a", "a b", "é", "é", "\n", "x" * 128, "x" * 129, "x" * 70_000)
-NUMBERS = (0, 1, 2, 7, 1_000, 1_001, 2**31 - 1)
 
 
 def _quick_check(request_type: Any) -> Any:
-    return compile_quick_check(
-        request_type.DESCRIPTOR, field_rules, "gapless.v1", IDENTIFIER_CHARACTERS_MAX
-    )
-
-
-def _fill(message: Any, dice: random.Random) -> None:
-    """Sets some single fields to values near their limits."""
-    for field in message.DESCRIPTOR.fields:
-        if field.is_repeated or dice.random() < 0.3:
-            continue
-        if field.message_type is not None:
-            if field.message_type.file.package == "gapless.v1":
-                getattr(message, field.name).SetInParent()
-                _fill(getattr(message, field.name), dice)
-        elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-            text = dice.choice(TEXTS)
-            is_bytes = field.type == FieldDescriptor.TYPE_BYTES
-            setattr(message, field.name, text.encode() if is_bytes else text)
-        elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-            setattr(message, field.name, True)
-        else:
-            setattr(message, field.name, dice.choice(NUMBERS))
+    return compile_quick_check(request_type.DESCRIPTOR, check_writer())
 
 
 @pytest.mark.parametrize("request_type", REQUESTS, ids=lambda one: one.DESCRIPTOR.name)
@@ -58,7 +35,7 @@ def test_what_it_lets_through_has_no_fault(request_type: Any) -> None:
     wrong = []
     for _ in range(300):
         message = request_type()
-        _fill(message, dice)
+        fill(message, dice)
         if quick_check(message) and validator.faults(message):
             wrong.append(message)
 

@@ -21,6 +21,7 @@ from gapless.v1.commands_pb2 import (
 from gapless_server.core.commands import Context, Decision, TypedCommand
 from gapless_server.core.fingerprint import GUARDS_NAME, differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
+from gapless_server.core.plain import to_message
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.state import Moment, State
 
@@ -81,6 +82,11 @@ class TypedBatch:
         self.guards = guards
         self._evolve = evolve
 
+    @property
+    def request_id(self) -> str:
+        """The idempotency key of the whole batch."""
+        return self.message.request_id
+
     def decide(self, state: State, context: Context) -> Decision:
         """Returns what all members lead to; leaves state as it is. Raises Refused."""
         require(state, self.guards)
@@ -103,7 +109,7 @@ class TypedBatch:
                 raise MemberRefused(refusal, path, index, not_tried) from refusal
             self._evolve(state, decision.events, context.moment)
             events.extend(decision.events)
-            response.results.append(_new_result(**{member.field: decision.response}))
+            response.results.append(_new_result(**{member.field: to_message(decision.response)}))
             response.changed.append(bool(decision.events))
         return Decision(events, response)
 

@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 
 from gapless_server.core.fingerprint import differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
+from gapless_server.core.plain import Plain, to_plain
+from gapless_server.core.reading import Reader
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 
@@ -71,12 +73,20 @@ class CommandType(NamedTuple):
     field: str
     number: int
     decide: Decide
+    # The plain form that the decider takes; None if it takes the message itself.
+    plain_type: type[Plain] | None
+    read: Reader
+
+    def as_decided(self, message: Message) -> Any:
+        """Returns a command as the decider takes it."""
+        return message if self.plain_type is None else to_plain(self.plain_type, message)
 
 
 class TypedCommand(msgspec.Struct, frozen=True, gc=False):
     """One command of a kind.
 
     `field` and `number` are those of the command in Command, and of its response in CommandResult.
+    `command` is the message, or its plain form, as the decider takes it.
     """
 
     field: str
@@ -84,15 +94,21 @@ class TypedCommand(msgspec.Struct, frozen=True, gc=False):
     decider: Decide
     message: Message
     guards: Sequence[TypedGuard]
+    request_id: str
+    command: Any
+    # The fingerprint, if it was taken when the command was read.
+    known_fingerprint: bytes | None = None
 
     def decide(self, state: State, context: Context) -> Decision:
         """Returns what the command leads to; leaves state as it is. Raises Refused."""
         if self.guards:
             require(state, self.guards)
-        return self.decider(state, self.message, context)
+        return self.decider(state, self.command, context)
 
     def fingerprint(self) -> bytes:
         """Returns what the command said, for comparing it with a later one of the same id."""
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
         guards = guards_of(self.guards) if self.guards else ()
         return fingerprint(self.message, self.number, guards)
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.events_pb2 import Event
+from gapless.v1.guards_pb2 import Guard
 from gapless_server.core.alarms import Thing
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
@@ -25,13 +26,15 @@ from gapless_server.core.commands import CommandType, Decide, TypedCommand
 from gapless_server.core.commands import Context as Context
 from gapless_server.core.commands import Decision as Decision
 from gapless_server.core.commands import MustWait as MustWait
-from gapless_server.core.guards import GuardCheck, GuardTypes
+from gapless_server.core.guards import GuardCheck, GuardTypes, TypedGuard
 from gapless_server.core.guards import Unmet as Unmet
 from gapless_server.core.paging import PageLimits
+from gapless_server.core.plain import Plain, both_forms
+from gapless_server.core.reading import compile_reader
 from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
 from gapless_server.core.state import START, Moment, State, UndoLog
 from gapless_server.core.unions import union_fields
-from gapless_server.core.validation import Validator, below
+from gapless_server.core.validation import Validator, below, check_writer
 from gapless_server.core.wire import serializer
 
 # How many things end in one entry; what ends at the same moment beyond that ends in the next.
@@ -121,25 +124,36 @@ class Kernel:
         self._guards = GuardTypes(self.validator)
         self._expiries: dict[str, Expiry] = {}
         self._command_union = union_fields(Command.DESCRIPTOR, "command")
-        self.event_types: dict[type[Message], EventType] = {
+        # By the type of the message, and by its plain form, if a kind has registered that.
+        self.event_types: dict[type[Message | Plain], EventType] = {
             event_type: EventType(field.name, field.number, serializer(event_type), [])
             for event_type, field in union_fields(Event.DESCRIPTOR, "event").items()
         }
+        self._plain_event_types: list[type[Plain]] = []
         for kind in self.kinds:
             self._register(kind)
+        for plain_type in self._plain_event_types:
+            known = self.event_types[plain_type.message_type]
+            self.event_types[plain_type] = replace(known, write=plain_type.write)
 
     def _register(self, kind: Kind) -> None:
-        for command_type, decide in kind.commands.items():
+        for registered, decide in kind.commands.items():
+            command_type, plain_type = both_forms(registered)
             union_field = self._command_union.get(command_type)
             if union_field is None:
                 raise LookupError(f"kind {kind.name}: {command_type.__name__} is not in Command")
-            name = self.command_fields[command_type] = union_field.name
-            self._commands[name] = CommandType(name, union_field.number, decide)
+            name, number = union_field.name, union_field.number
+            self.command_fields[command_type] = name
+            read = compile_reader(command_type, number, plain_type, check_writer(reads_all=True))
+            self._commands[name] = CommandType(name, number, decide, plain_type, read)
         self._guards.register(kind.name, kind.guards)
-        for event_type, evolve in kind.events.items():
+        for registered, evolve in kind.events.items():
+            event_type, plain_type = both_forms(registered)
             if event_type not in self.event_types:
                 raise LookupError(f"kind {kind.name}: {event_type.__name__} is not in Event")
             self.event_types[event_type].evolvers.append(evolve)
+            if plain_type is not None:
+                self._plain_event_types.append(plain_type)
         for event_type, frees in kind.frees.items():
             known = self.event_types[event_type]
             self.event_types[event_type] = replace(known, frees=(*known.frees, frees))
@@ -171,10 +185,28 @@ class Kernel:
             if name == EXECUTE_BATCH.name:
                 return self._typed_batch(command)
             raise invalid_field("command", "must have exactly one command that this version knows")
-        message = getattr(command, known.field)
-        self.validator.check(message)
+        field, number, decide, _plain_type, read = known
+        message = getattr(command, field)
+        reading = read(message)
         guards = command.guards
-        return TypedCommand(*known, message, self._guards.typed(guards) if guards else ())
+        if guards or reading is None:
+            return self._slowly_typed(known, message, guards)
+        request_id, fingerprint, decided = reading
+        return TypedCommand(field, number, decide, message, (), request_id, decided, fingerprint)
+
+    def _slowly_typed(
+        self, known: CommandType, message: Any, guards: Sequence[Guard]
+    ) -> TypedCommand:
+        """Returns a command that is guarded, or of which the reader was not sure."""
+        self.validator.check(message)
+        return self._typed(known, message, self._guards.typed(guards))
+
+    def _typed(
+        self, known: CommandType, message: Any, guards: Sequence[TypedGuard]
+    ) -> TypedCommand:
+        field, number, decide, *_ = known
+        command = known.as_decided(message)
+        return TypedCommand(field, number, decide, message, guards, message.request_id, command)
 
     def _typed_batch(self, command: Command) -> TypedBatch:
         batch = command.execute_batch
@@ -203,7 +235,7 @@ class Kernel:
         message = getattr(member, known.field)
         if faults := self._member_validator.faults(message):
             raise invalid_fields(tuple(below(f"{path}.{name}", faults)))
-        return TypedCommand(*known, message, self._guards.typed(member.guards, f"{path}.guards"))
+        return self._typed(known, message, self._guards.typed(member.guards, f"{path}.guards"))
 
     def evolve(self, state: State, events: Sequence[Message], moment: Moment) -> None:
         """Changes state by typed events. An exception here is a fault of the service."""

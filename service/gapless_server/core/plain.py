@@ -79,6 +79,13 @@ def _plain(message_type: Any) -> type[Plain]:
     return cast("type[Plain]", made)
 
 
+def both_forms(registered: Any) -> tuple[type[Message], type[Plain] | None]:
+    """Returns a message type, and its plain form if that is what was registered."""
+    if issubclass(registered, Plain):
+        return registered.message_type, registered
+    return registered, None
+
+
 def to_plain(plain_type: Any, message: Message) -> Any:
     """Returns a message in its plain form, without the fields that this version does not know."""
     absent = plain_type.absent
@@ -112,10 +119,17 @@ def _default(one: FieldDescriptor) -> Any:
     if is_map(one):
         return ()
     if not one.is_repeated and one.message_type is not None and not holds_map(one.message_type):
-        return message_class(one)()
+        return _absent(cast("Any", message_class(one)))
     if not (one.is_repeated or one.has_presence) and one.type in _SCALARS:
         return one.default_value
     raise TypeError(f"{one.full_name} is of a type that no plain form has")
+
+
+@cache
+def _absent(message_type: Any) -> Message:
+    """The one message that stands for none, so that it stays none when it is passed on."""
+    empty: Message = message_type()
+    return empty
 
 
 def _write_slowly(message: Plain) -> bytes:

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gapless.v1 import options_pb2
-from gapless_server.core.quick_check import QuickCheck, compile_quick_check
+from gapless_server.core.quick_check import CheckWriter, QuickCheck, compile_quick_check
 from gapless_server.core.refusals import FieldFault, invalid_fields
 from gapless_server.core.wire import is_map
 
@@ -85,9 +85,7 @@ class Validator:
         quick_check = self._quick_checks[message_type] = (
             _never_sure
             if self._must_be_empty
-            else compile_quick_check(
-                message_type.DESCRIPTOR, field_rules, _OWN_PACKAGE, IDENTIFIER_CHARACTERS_MAX
-            )
+            else compile_quick_check(message_type.DESCRIPTOR, check_writer())
         )
         return quick_check
 
@@ -182,8 +180,13 @@ class Validator:
         return self._compiled(field.message_type) if checked_here else []
 
 
-def _never_sure(_message: Message) -> bool:
-    return False
+def _never_sure(_message: Message) -> None:
+    return None
+
+
+def check_writer(*, reads_all: bool = False) -> CheckWriter:
+    """Returns what writes quick checks of the rules of the protos."""
+    return CheckWriter(field_rules, _OWN_PACKAGE, IDENTIFIER_CHARACTERS_MAX, reads_all=reads_all)
 
 
 def field_rules(field: FieldDescriptor) -> options_pb2.FieldRules:

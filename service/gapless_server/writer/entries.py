@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gapless.v1.commands_pb2 import CommandResult
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
+from gapless_server.core.plain import both_forms
 from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag, serializer
 from gapless_server.journal.port import Round, digest_of
 from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
@@ -68,7 +69,9 @@ class ResponseForm(NamedTuple):
 def response_form(response_type: Any) -> ResponseForm:
     """Returns how responses of a type are written."""
     receipt = response_type.DESCRIPTOR.fields_by_name["receipt"]
-    return ResponseForm(serializer(response_type), bytes_tag(receipt.number))
+    message_type, plain_type = both_forms(response_type)
+    write = serializer(message_type) if plain_type is None else plain_type.write
+    return ResponseForm(write, bytes_tag(receipt.number))
 
 
 class EntryWriter:

@@ -92,7 +92,7 @@ class RoundBuilder:
         """
         try:
             typed = self._kernel.typed(command)
-            request_id: str = typed.message.request_id  # type: ignore[attr-defined]  # every command has one
+            request_id = typed.request_id
             key = request_key(caller, request_id)
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):

@@ -18,6 +18,7 @@ from gapless_server.core.kinds.channels import (
 )
 from gapless_server.core.kinds.messages_audit import MessageAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
     Moment,
@@ -26,6 +27,11 @@ from gapless_server.core.state import (
     UndoLog,
 )
 from gapless_server.core.times import optional_timestamp, to_timestamp
+
+# Posting is what is asked for most by far.
+PostMessageRequest = plain(messages_pb2.PostMessageRequest)
+MessagePosted = plain(messages_pb2.MessagePosted)
+PostMessageResponse = plain(messages_pb2.PostMessageResponse)
 
 
 class MessageRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -177,14 +183,15 @@ def _post(state: State, command: messages_pb2.PostMessageRequest, context: Conte
     channel_id = command.channel_id
     sequence = next_sequence(state, channel_id)
     message_id = new_message_id(state, channel_id, command.message_id, context)
-    posted = messages_pb2.MessagePosted(
+    posted = MessagePosted(
         channel_id=channel_id,
         message_id=message_id,
         sequence=sequence,
         sender_id=command.sender_id,
+        body=command.body,
+        attributes=command.attributes,
     )
-    copy_content(command, posted)
-    response = messages_pb2.PostMessageResponse(message_id=message_id, sequence=sequence)
+    response = PostMessageResponse(message_id=message_id, sequence=sequence)
     return Decision([posted], response)
 
 
@@ -300,12 +307,12 @@ KIND = Kind(
     name="messages",
     tables=(MessageTables,),
     commands={
-        messages_pb2.PostMessageRequest: _post,
+        PostMessageRequest: _post,
         messages_pb2.EditMessageRequest: _edit,
         messages_pb2.DeleteMessageRequest: _delete,
     },
     events={
-        messages_pb2.MessagePosted: _posted,
+        MessagePosted: _posted,
         messages_pb2.MessageEdited: _edited,
         messages_pb2.MessageDeleted: _deleted,
     },
