@@ -71,7 +71,9 @@ class Story:
         while builder.expire():
             pass
         for command in line["commands"]:
-            outcome = builder.run(ParseDict(command, Command()), line["caller"])
+            outcome = builder.read(ParseDict(command, Command()))
+            if not isinstance(outcome, Exception):
+                outcome = builder.decide(outcome, line["caller"])
             if isinstance(outcome, Exception):
                 raise SystemExit(f"make_golden_log: {command} is refused: {outcome}")
         rewritten = await rewritten_rounds(self._journal, builder.erasures)

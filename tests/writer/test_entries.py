@@ -73,9 +73,10 @@ def test_an_answer_with_its_receipt_is_the_result_that_protobuf_would_write(
 ) -> None:
     response = PostMessageResponse(message_id="m", sequence=7)
     form = response_form(PostMessageResponse)
-    answer = EntryWriter(to_timestamp(TIME_US)).with_receipt(
-        Answer(POST_MESSAGE, form.write(response)), form.receipt_tag, position, changed=changed
-    )
+    answer = Answer(POST_MESSAGE, form.write(response))
+    writer = EntryWriter(to_timestamp(TIME_US))
+
+    writer.add_receipt(answer, form.receipt_tag, position, changed=changed)
 
     response.receipt.CopyFrom(
         Receipt(position=position, commit_time=to_timestamp(TIME_US), changed=changed)

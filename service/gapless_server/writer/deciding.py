@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from gapless.v1.commands_pb2 import Command
@@ -19,12 +19,16 @@ from gapless_server.core.times import MICROSECONDS
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
-from gapless_server.writer.rounds import EntryNeeded, Outcome, RoundBuilder
+from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder
 
 # After so long the writer lets the event loop breathe. By time and not by number, as one command
 # may be a batch of a thousand. Short, because all namespaces share the loop: a command of another
 # one goes through several turns of it, and each waits for a breath of a writer that is busy.
 SECONDS_BETWEEN_BREATHS = 0.0005
+
+# So many commands are read, then decided, then written: see RoundBuilder.write. What they need
+# stays in the processor's caches.
+COMMANDS_AT_A_TIME = 50
 
 
 class Decided(NamedTuple):
@@ -53,7 +57,7 @@ class RoundDecider:
         self._lines = lines
         self._load_round = load_round
         self._loaded = loaded
-        self._breath_time = time.monotonic()
+        self._set_next_breath()
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
 
@@ -78,48 +82,64 @@ class RoundDecider:
 
     async def _decide_frame(self, frame: Frame) -> None:
         outcomes: list[Outcome] = []
-        # No coroutine for a command that needs nothing from disk: nearly every one.
-        run, caller, may_wait = self._builder.run, frame.caller, frame.may_wait
-        for command in frame.commands:
-            if time.monotonic() - self._breath_time > SECONDS_BETWEEN_BREATHS:
-                await self._breathe()
-            if isinstance(command, Refused):
-                outcomes.append(command)
-                continue
-            try:
-                outcome = run(command, caller, may_wait=may_wait)
-            except EntryNeeded as needed:
-                outcome = await self._run_with(needed.position, command, frame)
-            if isinstance(outcome, MustWait):
-                if (refusal := self._put_in_line(frame, outcome)) is None:
-                    return
-                outcome = refusal
-            outcomes.append(outcome)
-            if self._builder.freed:
-                await self._serve_lines()
+        builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
+        for start in range(0, len(frame.commands), COMMANDS_AT_A_TIME):
+            for typed in await self._read(frame.commands[start : start + COMMANDS_AT_A_TIME]):
+                if time.monotonic() > self._next_breath_time:
+                    await self._breathe()
+                if isinstance(typed, Refused):
+                    outcomes.append(typed)
+                    continue
+                # No coroutine for a command that needs nothing from disk: nearly every one.
+                try:
+                    outcome = builder.decide(typed, caller, may_wait=may_wait)
+                except EntryNeeded as needed:
+                    outcome = await self._decide_with(needed.position, typed, frame)
+                if isinstance(outcome, MustWait):
+                    if (refusal := self._put_in_line(frame, outcome)) is None:
+                        return
+                    outcome = refusal
+                outcomes.append(outcome)
+                if builder.freed:
+                    await self._serve_lines()
+            builder.write()
         self.decided.append(Decided(frame, outcomes))
+
+    async def _read(self, commands: Sequence[Command | Refused]) -> list[AnyTyped | Refused]:
+        read = []
+        for command in commands:
+            if time.monotonic() > self._next_breath_time:
+                await self._breathe()
+            read.append(self._builder.read(command))
+        return read
 
     async def _run_again(self, frame: Frame) -> Outcome | MustWait:
         """Runs the one command of a frame that has waited."""
-        [command] = frame.commands
-        assert not isinstance(command, Refused)  # a refusal never waits
+        typed = self._builder.read(frame.commands[0])
+        if isinstance(typed, Refused):
+            return typed
         try:
-            return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+            return self._builder.decide(typed, frame.caller, may_wait=frame.may_wait)
         except EntryNeeded as needed:
-            return await self._run_with(needed.position, command, frame)
+            return await self._decide_with(needed.position, typed, frame)
 
-    async def _run_with(self, position: int, command: Command, frame: Frame) -> Outcome | MustWait:
-        """Runs a command that needs the entry at a position."""
+    async def _decide_with(
+        self, position: int, typed: AnyTyped, frame: Frame
+    ) -> Outcome | MustWait:
+        """Decides a command that needs the entry at a position."""
         try:
             self._loaded.update(await self._load_round(position))
         except Refused as damaged:
             return damaged
-        return self._builder.run(command, frame.caller, may_wait=frame.may_wait)
+        return self._builder.decide(typed, frame.caller, may_wait=frame.may_wait)
 
     async def _breathe(self) -> None:
         """Lets the event loop do what else there is to do."""
         await asyncio.sleep(0)
-        self._breath_time = time.monotonic()
+        self._set_next_breath()
+
+    def _set_next_breath(self) -> None:
+        self._next_breath_time = time.monotonic() + SECONDS_BETWEEN_BREATHS
 
     def _put_in_line(self, frame: Frame, wait: MustWait) -> Refused | None:
         """Lets a frame wait. Returns the refusal if too many wait already."""

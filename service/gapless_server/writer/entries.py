@@ -40,11 +40,14 @@ _RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + VARINTS[1]
 _TAGS = [bytes_tag(number) for number in range(256)]
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """The answer to a command: its field in CommandResult, and the serialized response."""
+class Answer(msgspec.Struct, gc=False):
+    """The answer to a command: its field in CommandResult, and the serialized response.
+
+    The response is empty until the round is written.
+    """
 
     number: int
-    response: bytes
+    response: bytes = b""
 
     def result(self) -> bytes:
         """Returns the answer as a serialized CommandResult."""
@@ -114,15 +117,15 @@ class EntryWriter:
             parts += (_STORED_ANSWER, VARINTS[length], tag, size, answer.response)
         return field(_ROUND_ENTRY, b"".join(parts))
 
-    def with_receipt(
+    def add_receipt(
         self, answer: Answer, receipt_tag: bytes, position: int, *, changed: bool
-    ) -> Answer:
-        """Returns an answer with its receipt, which is put behind its other fields."""
+    ) -> None:
+        """Puts the receipt of an answer behind its other fields."""
         number, time = VARINTS[position], self._receipt_time
         end = _RECEIPT_CHANGED if changed else b""
         size = VARINTS[len(_RECEIPT_POSITION) + len(number) + len(time) + len(end)]
         parts = (answer.response, receipt_tag, size, _RECEIPT_POSITION, number, time, end)
-        return Answer(answer.number, b"".join(parts))
+        answer.response = b"".join(parts)
 
 
 def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Round] = ()) -> bytes:

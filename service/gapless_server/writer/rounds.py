@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import structlog
-from google.protobuf.message import Message
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
@@ -34,6 +34,8 @@ _log = structlog.get_logger()
 
 # What became of a command: its answer with a receipt, or why it was refused.
 Outcome = Answer | Refused
+# A command that is ready to be decided.
+AnyTyped = TypedCommand | TypedBatch
 
 
 class EntryNeeded(Exception):
@@ -45,6 +47,18 @@ class EntryNeeded(Exception):
     def __init__(self, position: int) -> None:
         super().__init__(position)
         self.position = position
+
+
+class _Draft(msgspec.Struct, frozen=True, gc=False):
+    """An entry that is decided and in the state, but not written yet."""
+
+    position: int
+    events: Sequence[Any]
+    # The others are absent for what the service does by itself.
+    typed: AnyTyped | None = None
+    caller: str = ""
+    response: Any = None
+    answer: Answer | None = None
 
 
 class RoundBuilder:
@@ -73,7 +87,9 @@ class RoundBuilder:
         self._id_seed = id_seed
         self._known_entry = known_entry
         self._next_position = head.position + 1
-        # Fields of StoredRound, one an entry.
+        # What was decided and is not written yet, and before it the fields of StoredRound, one an
+        # entry, of what is.
+        self._drafts: list[_Draft] = []
         self._entries: list[bytes] = []
         # Lines whose first command can be run again, since something was freed for it.
         self.freed: list[str] = []
@@ -85,15 +101,23 @@ class RoundBuilder:
         """The uptime at which everything in the round stands."""
         return self._time.uptime_us
 
-    def run(self, command: Command, caller: str, *, may_wait: bool = False) -> Outcome | MustWait:
+    def read(self, command: Command | Refused) -> AnyTyped | Refused:
+        """Returns a command ready to be decided, or why it is none. Looks at no state."""
+        if isinstance(command, Refused):
+            return command
+        try:
+            return self._kernel.typed(command)
+        except Refused as refusal:
+            return refusal
+
+    def decide(self, typed: AnyTyped, caller: str, *, may_wait: bool = False) -> Outcome | MustWait:
         """Decides one command. A refusal leaves no trace and uses up nothing (G1).
 
-        Returns MustWait, which leaves no trace either, only if `may_wait`. Raises EntryNeeded.
+        The answer is filled in by `write`. Returns MustWait, which leaves no trace either, only if
+        `may_wait`. Raises EntryNeeded.
         """
         try:
-            typed = self._kernel.typed(command)
-            request_id = typed.request_id
-            key = request_key(caller, request_id)
+            key = request_key(caller, typed.request_id)
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):
                 return self._replay(known, typed)
@@ -103,51 +127,67 @@ class RoundBuilder:
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
-        position, response = moment.position, decision.response
-        response_type: Any = type(response)
-        write, receipt_tag = response_form(response_type)
-        answer = Answer(typed.number, write(response))
-        self._commit(decision.events, moment, request_id, caller, typed.fingerprint(), answer)
-        self._requests.put(key, position)
-        changed = bool(decision.events)
-        return self._writer.with_receipt(answer, receipt_tag, position, changed=changed)
+        answer = Answer(typed.number)
+        self._commit(
+            _Draft(moment.position, decision.events, typed, caller, decision.response, answer),
+            moment,
+        )
+        self._requests.put(key, moment.position)
+        return answer
 
     def expire(self) -> bool:
         """Ends things that are over, in one entry without a request id; False if there are none."""
         moment = self._next_moment()
         events = self._kernel.expire(self._state, moment)
         if events:
-            self._commit(events, moment)
+            self._commit(_Draft(moment.position, events), moment)
         return bool(events)
+
+    def write(self) -> None:
+        """Writes the entries and the answers of what was decided.
+
+        Apart from deciding, as doing the same for many in a row is quicker than doing all for one
+        after another: it finds its code and data in the caches of the processor.
+        """
+        drafts, self._drafts = self._drafts, []
+        for draft in drafts:
+            self._entries.append(self._written(draft))
+
+    def _written(self, draft: _Draft) -> bytes:
+        """Returns a draft as a field of StoredRound, and fills in its answer."""
+        writer, event_types = self._writer, self._kernel.event_types
+        events = []
+        for event in draft.events:
+            event_type = event_types[type(event)]
+            events.append((event_type.number, event_type.write(event)))
+        position, typed, answer = draft.position, draft.typed, draft.answer
+        if typed is None or answer is None:
+            return writer.entry(position, "", "", b"", events, None)
+        response = draft.response
+        response_type: Any = type(response)
+        write, receipt_tag = response_form(response_type)
+        answer.response = write(response)
+        entry = writer.entry(
+            position, typed.request_id, draft.caller, typed.fingerprint(), events, answer
+        )
+        writer.add_receipt(answer, receipt_tag, position, changed=bool(events))
+        return entry
 
     def _next_moment(self) -> Moment:
         return Moment(self._next_position, self._time.time_us, self._time.uptime_us)
 
-    def _commit(
-        self,
-        events: Sequence[Message],
-        moment: Moment,
-        request_id: str = "",
-        caller: str = "",
-        fingerprint: bytes = b"",
-        answer: Answer | None = None,
-    ) -> None:
-        """Applies events to the state and adds their entry to the round."""
+    def _commit(self, draft: _Draft, moment: Moment) -> None:
+        """Applies the events of a draft to the state, and adds it to the round."""
         state, event_types = self._state, self._kernel.event_types
-        written = []
-        for event in events:
+        for event in draft.events:
             event_type = event_types[type(event)]
             for evolve in event_type.evolvers:
                 evolve(state, event, moment)
-            written.append((event_type.number, event_type.write(event)))
             for frees in event_type.frees:
                 self.freed.append(frees(event))
             if event_type.erasure is not None:
                 self.erasures.append(ErasingEvent(event_type.erasure, event))
-        entry = self._writer.entry(
-            moment.position, request_id, caller, fingerprint, written, answer
-        )
-        self._entries.append(entry)
+        self._drafts.append(draft)
         self._next_position += 1
 
     def seal(self, rewritten: Sequence[Round] = ()) -> Round | None:
@@ -156,6 +196,7 @@ class RoundBuilder:
         `rewritten` are the rounds of before that its events have erased content from: it attests
         what they are from now on.
         """
+        self.write()
         if not self._entries:
             return None
         self._erase_pending()
@@ -170,7 +211,7 @@ class RoundBuilder:
                 index = position - first_position
                 self._entries[index] = erased_entries(self._entries[index], {0: events})
 
-    def _decide(self, typed: TypedCommand | TypedBatch, context: Context) -> Decision:
+    def _decide(self, typed: AnyTyped, context: Context) -> Decision:
         try:
             return typed.decide(self._state, context)
         except (Refused, MustWait, Damaged):
@@ -186,6 +227,7 @@ class RoundBuilder:
         """Returns an entry, pending or durable. Raises EntryNeeded."""
         pending_index = position - self._head.position - 1
         if pending_index >= 0:
+            self.write()
             return StoredRound.FromString(self._entries[pending_index]).entries[0]
         stored = self._known_entry(position)
         if stored is None:
@@ -197,7 +239,7 @@ class RoundBuilder:
         stored = self._entry(position)
         return request_key(stored.caller, stored.entry.request_id) == key
 
-    def _replay(self, position: int, typed: TypedCommand | TypedBatch) -> Outcome:
+    def _replay(self, position: int, typed: AnyTyped) -> Outcome:
         """Answers a known request id from its entry (G3)."""
         stored = self._entry(position)
         fingerprint = typed.fingerprint()
