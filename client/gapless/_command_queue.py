@@ -27,6 +27,9 @@ from gapless.v1 import commands_pb2
 FRAMES_IN_FLIGHT_MAX: Final = 2
 # The service takes 10,000; smaller frames are answered sooner and are as fast.
 FRAME_COMMANDS_MAX: Final = 2_000
+# From so many on, two frames of half of them: while the service is at one, answers of the other are
+# handed out and the next is gathered. Fewer are better off in one frame, which costs one sync.
+HALVED_COMMANDS_MIN: Final = 512
 # gRPC services take messages up to 4 MiB unless told otherwise.
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
 
@@ -88,14 +91,18 @@ class CommandQueue:
         return b"".join([command.data for command in frame.commands])
 
     def _cut(self) -> _Frame:
-        """Takes as much from the front as one frame holds, at least one command."""
+        """Takes as much from the front as one frame is to hold, at least one command."""
         waiting = self._waiting
-        if len(waiting) <= FRAME_COMMANDS_MAX and self._waiting_bytes <= FRAME_BYTES_MAX:
+        commands_max = FRAME_COMMANDS_MAX
+        unanswered = len(waiting) + self._in_flight_commands
+        if unanswered >= HALVED_COMMANDS_MIN:
+            commands_max = min(commands_max, (unanswered + 1) // 2)
+        if len(waiting) <= commands_max and self._waiting_bytes <= FRAME_BYTES_MAX:
             self._waiting = []
             return _Frame(waiting, self._waiting_bytes)
         count = 0
         size = 0
-        for command in itertools.islice(waiting, FRAME_COMMANDS_MAX):
+        for command in itertools.islice(waiting, commands_max):
             if count and size + len(command.data) > FRAME_BYTES_MAX:
                 break
             count += 1

@@ -11,6 +11,7 @@ from gapless._command_queue import (
     FRAME_BYTES_MAX,
     FRAME_COMMANDS_MAX,
     FRAMES_IN_FLIGHT_MAX,
+    HALVED_COMMANDS_MIN,
     CommandQueue,
 )
 from gapless._commands import CommandKind, PendingCommand
@@ -117,10 +118,43 @@ def test_all_that_has_gathered_goes_into_one_frame_in_order() -> None:
 
 
 def test_a_frame_is_bounded_in_commands() -> None:
-    queue = queue_of(*(pending(str(index)) for index in range(FRAME_COMMANDS_MAX + 1)))
+    queue = queue_of(*(pending(str(index)) for index in range(3 * FRAME_COMMANDS_MAX)))
 
-    assert len(names(queue.next_frame())) == FRAME_COMMANDS_MAX
-    assert names(queue.next_frame()) == [str(FRAME_COMMANDS_MAX)]
+    for frame in range(FRAMES_IN_FLIGHT_MAX):
+        first = frame * FRAME_COMMANDS_MAX
+        expected = [str(index) for index in range(first, first + FRAME_COMMANDS_MAX)]
+        assert names(queue.next_frame()) == expected
+
+
+def test_many_leave_in_two_halves_so_that_client_and_service_work_at_once() -> None:
+    # Given as many callers as are halved, each of which goes on when it has an answer
+    half = HALVED_COMMANDS_MIN // 2
+    queue = queue_of(*(pending(str(index)) for index in range(2 * half)))
+
+    first, second = names(queue.next_frame()), names(queue.next_frame())
+
+    assert (first, second) == (
+        [str(index) for index in range(half)],
+        [str(index) for index in range(half, 2 * half)],
+    )
+    queue.answer(answers(*range(half)))
+    for name in first:
+        queue.add(pending(name))
+    # Then halves it stays: one is under way, and the other leaves whole.
+    assert names(queue.next_frame()) == first
+    assert queue.next_frame() is None
+
+
+def test_unequal_frames_become_halves() -> None:
+    # Given one command under way, and all others waiting behind it
+    queue = queue_of(pending("first"))
+    queue.next_frame()
+    for index in range(1, HALVED_COMMANDS_MIN):
+        queue.add(pending(str(index)))
+
+    assert len(names(queue.next_frame())) == HALVED_COMMANDS_MIN // 2
+    queue.answer(answers(1))
+    assert len(names(queue.next_frame())) == HALVED_COMMANDS_MIN // 2 - 1
 
 
 def test_a_frame_is_bounded_in_bytes() -> None:
