@@ -13,17 +13,18 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from gapless import Client, Entry
+from gapless import Client
 from gapless.errors import UnavailableError
 from gapless_server.cli.verify import recount_log
 from tests.reliability.every_kind import ERASURE, FIRST, LAST, LATER, OTHER, Command, said, state_of
 from tests.reliability.forked_service import SECONDS_MAX, ForkedCommand, ForkedService
+from tests.reliability.stories import Story
 from tests.reliability.tracing import Tracer
+from tests.reliability.watching import LogWatch
 
 SERVICE: Final = "service"
 BACKUP: Final = "backup"
@@ -38,24 +39,6 @@ _CHECKPOINT_ENTRIES: Final = 10
 _KILLED: Final = -signal.SIGKILL
 # What a restore ends with if the namespace is there already.
 _TAKEN: Final = 2
-
-
-@dataclass
-class Story:
-    """What became of a run: what was answered, what watches showed, and what is there at the end.
-
-    By namespace; the answers and the log by request id.
-    """
-
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    states: dict[str, Any] = field(default_factory=dict)
-    watched: list[tuple[int, str]] = field(default_factory=list)
-    # What `gapless verify` found right after a kill, and at the end.
-    breaches: list[str] = field(default_factory=list)
-    # How often a process was killed, and how often a command or a part was run again.
-    kills: int = 0
-    repeated: int = 0
 
 
 def _fix_names(part: str) -> None:
@@ -76,7 +59,7 @@ class Script:
         self._service = ForkedService(
             directory=directory, checkpoint_entries=_CHECKPOINT_ENTRIES, attach=self._attach
         )
-        self._watch = _Watch(self._service)
+        self._watch = LogWatch(self._service)
 
     def run(self) -> Story:
         """Plays the script to its end."""
@@ -222,34 +205,3 @@ class Script:
         self.story.watched = self._watch.ended()[: self._watch.last_position]
         self._service.stop()
         self._verify()
-
-
-class _Watch:
-    """A watch of the namespace `story` from its first entry on, through all that happens."""
-
-    def __init__(self, service: ForkedService) -> None:
-        self._client = service.client("story")
-        self._seen: list[tuple[int, str]] = []
-        # Where to end, once that is known; a log is never so long.
-        self.last_position = 2**63
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def ended(self) -> list[tuple[int, str]]:
-        """Returns what was seen, once the watch has come to its last position."""
-        self._thread.join(SECONDS_MAX)
-        assert not self._thread.is_alive(), f"a watch has not gone on since {self._seen[-1:]}"
-        return self._seen
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _run(self) -> None:
-        with self._client.events.watch(from_start=True) as watch:
-            for item in watch:
-                if isinstance(item, Entry):
-                    self._seen.append((item.position, item.request_id))
-                if len(self._seen) >= self.last_position:
-                    return

@@ -13,15 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.every_kind import SECRET
-from tests.reliability.harness import Run, harness
-from tests.reliability.kill_script import PARTS, Script, Story
+from tests.reliability.harness import harness
+from tests.reliability.kill_script import PARTS, Script
+from tests.reliability.stories import PROMISED, Story, check
 from tests.reliability.tracing import Point, injecting, needs_strace, points_of, recording
-
-PROMISED = (
-    "lost", "log_differs", "answers_differ", "state_differs", "watch_wrong", "not_verified",
-    "content_left", "did_not_go_on",
-)  # fmt: skip
 
 # Where the files lie that matter: those of the service, a backup, an export.
 FILES = ("data", ".backup", "export.jsonl")
@@ -52,33 +47,6 @@ def killed_at(directory: Path, part: str, point: Point) -> Story:
     directory.mkdir()
     with injecting(directory / "trace", point, "signal=KILL") as tracer:
         return Script(directory, {part: tracer}).run()
-
-
-def check(run: Run, where: str, expected: Story, found: Story, data: Path) -> None:
-    """Compares a run that was disturbed with one that was not; all must be the same."""
-    for namespace, answers in expected.answers.items():
-        log = found.logs[namespace]
-        lost = set(answers) - {request_id for _position, request_id in log}
-        if lost:
-            run.violation("lost", f"{where}: {namespace} has no {sorted(lost)}", len(lost))
-        if log != expected.logs[namespace]:
-            run.violation("log_differs", f"{where}: the log of {namespace} is {log}")
-        if found.answers[namespace] != answers:
-            run.violation("answers_differ", f"{where}: {found.answers[namespace]}, not {answers}")
-    if found.states != expected.states:
-        run.violation("state_differs", f"{where}: {found.states}, not {expected.states}")
-    if found.watched != found.logs["story"]:
-        run.violation("watch_wrong", f"{where}: watched {found.watched}")
-    for breach in found.breaches:
-        run.violation("not_verified", f"{where}: {breach}")
-    for path in holding(SECRET, data):
-        run.violation("content_left", f"{where}: {path.name} has what was erased")
-
-
-def holding(text: str, data: Path) -> list[Path]:
-    """Returns the files below a directory that have a text in them."""
-    files = [path for path in data.rglob("*") if path.is_file()]
-    return [path for path in files if text.encode() in path.read_bytes()]
 
 
 @pytest.mark.timeout(0)

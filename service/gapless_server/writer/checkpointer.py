@@ -71,9 +71,21 @@ class Checkpointer:
     async def scrub(self, position: int) -> bool:
         """Overwrites old pages; False if the checkpoint has not come to a position yet."""
         await self.settle()
-        if self._checkpoint.at.head.position < position:
+        if not self.has_come_to(position):
             return False
         return await self._checkpoint.scrub()
+
+    def has_come_to(self, position: int) -> bool:
+        """Whether the checkpoint stands at a position, or after it."""
+        return self._checkpoint.at.head.position >= position
+
+    def begin_again(self, at: CheckpointHead) -> None:
+        """Begins to write what could not be written, or the state as it is at `at`.
+
+        Nothing of a round after `at` may be decided. Does nothing while one is being written.
+        """
+        if self._task is None or self._task.done():
+            self._begin(at)
 
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""

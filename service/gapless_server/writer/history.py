@@ -6,6 +6,7 @@ A start takes the last checkpoint and replays the rest of the log on top of it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gapless_server.checkpoint.port import Checkpoint, CheckpointHead
 from gapless_server.core.kernel import Kernel
@@ -74,9 +75,17 @@ class History:
         if self._checkpointer is not None:
             await self._checkpointer.begin_now(self._checkpoint_head())
 
-    async def scrub(self, position: int) -> bool:
-        """Overwrites old pages of the checkpoint; False if it has not come to a position yet."""
-        return self._checkpointer is None or await self._checkpointer.scrub(position)
+    async def scrub(self, position: int, is_committing: Callable[[], bool]) -> bool:
+        """Overwrites old pages of the checkpoint; False if it has not come to a position yet.
+
+        A checkpoint that could not be written is then tried again, unless a round is under way.
+        """
+        checkpointer = self._checkpointer
+        if checkpointer is None or await checkpointer.scrub(position):
+            return True
+        if not checkpointer.has_come_to(position) and not is_committing():
+            checkpointer.begin_again(self._checkpoint_head())
+        return False
 
     async def settle(self) -> None:
         """Returns once no checkpoint is being written."""

@@ -8,7 +8,7 @@ import structlog
 
 from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
-from gapless_server.journal.port import Corrupt, Journal, JournalError, Round
+from gapless_server.journal.port import Corrupt, Journal, JournalError, NoRoom, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.feed import CommittedRound, Feed
 
@@ -66,10 +66,13 @@ class LogReader:
 
 
 def journal_refusal(name: str, error: JournalError) -> Refused:
-    """Returns what is answered where the log of a namespace is damaged, or not to be had now."""
+    """Returns what is answered where a log is damaged, has no room, or is not to be had now."""
     if isinstance(error, Corrupt):
         _log.critical("log_corrupt", namespace=name, description=str(error))
         return Refused(errors_pb2.ERROR_REASON_LOG_CORRUPT, namespace=name, description=error)
+    if isinstance(error, NoRoom):
+        _log.error("disk_full", namespace=name, description=str(error))
+        return disk_full(name)
     _log.error("log_unavailable", namespace=name, description=str(error))
     return Refused(
         errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
@@ -77,3 +80,8 @@ def journal_refusal(name: str, error: JournalError) -> Refused:
         namespace=name,
         description=error,
     )
+
+
+def disk_full(name: str) -> Refused:
+    """Returns what is answered while there is no room for a round."""
+    return Refused(errors_pb2.ERROR_REASON_DISK_FULL, retry_after_seconds=1.0, namespace=name)

@@ -27,7 +27,7 @@ from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
-from gapless_server.writer.log_reader import LogReader
+from gapless_server.writer.log_reader import LogReader, disk_full
 from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import RoundBuilder
@@ -70,7 +70,9 @@ class Namespace:
         self._log_reader = LogReader(name, journal, self.feed, lambda: self.head.position)
         self._queue = FrameQueue(name, limits)
         self._lines = Lines(name, limits)
-        self._scrubber = Scrubber(name, journal, lambda position: self._history.scrub(position))
+        self._scrubber = Scrubber(
+            name, journal, lambda position: self._history.scrub(position, lambda: self._committing)
+        )
         # What is being decided or committed: whose outcomes are still to come.
         self._frames_in_round: list[Frame] = []
         self._decided: list[Decided] = []
@@ -150,7 +152,7 @@ class Namespace:
         if self._closing:
             raise self._shutting_down()
         if self._is_still_full():
-            raise self._disk_full()
+            raise disk_full(self.name)
         self._queue.put(frame)
         self._wake_writer()
 
@@ -241,11 +243,6 @@ class Namespace:
             retry_after_seconds=self._limits.retry_after_seconds,
         )
 
-    def _disk_full(self) -> Refused:
-        return Refused(
-            errors_pb2.ERROR_REASON_DISK_FULL, retry_after_seconds=1.0, namespace=self.name
-        )
-
     def _wake_writer(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -317,13 +314,10 @@ class Namespace:
         await decider.decide(frames)
         try:
             await self._commit(builder, time)
-        except NoRoom as error:
-            _log.error("disk_full", namespace=self.name, description=str(error))
-            decided = await self._take_back(decided, self._disk_full())
-            self._is_full = True
         except (NotKept, Corrupt) as error:
-            # The log cannot be made, or what the round erases lies in a round that is damaged.
+            # No room, no file, or what the round erases lies in a round that is damaged.
             decided = await self._take_back(decided, self._log_reader.refusal(error))
+            self._is_full = isinstance(error, NoRoom)
         self._committing = False
         for frame, outcomes in decided:
             if not frame.outcomes.done():
