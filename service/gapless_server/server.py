@@ -73,7 +73,11 @@ class Server:
         self._events = events.EventServicer(
             self.namespaces,
             self._clock,
-            events.WatchLimits(settings.heartbeat_seconds, settings.watch_streams_max),
+            events.WatchLimits(
+                settings.heartbeat_seconds,
+                settings.watch_streams_max,
+                settings.watch_responses_per_second_max,
+            ),
             pages,
         )
         self._operations = operations.OperationsServicer(

@@ -61,6 +61,11 @@ class Settings:
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)
     pipeline_streams_max: int = _setting(1000, "Pipelines open at a time.", minimum=1)
     watch_streams_max: int = _setting(1000, "Watches open at a time.", minimum=0)
+    watch_responses_per_second_max: int = _setting(
+        2000,
+        "Responses with entries to all watches; beyond it each has more of them.",
+        minimum=1,
+    )
     backup_streams_max: int = _setting(2, "Backups taken at a time.", minimum=0)
     min_position_seconds_max: float = _setting(
         10.0, "A read waits so long for a position that the log has not.", minimum=0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -32,11 +31,13 @@ from gapless_server.core.times import to_timestamp
 from gapless_server.core.wire import bytes_tag, field
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
+from gapless_server.rpc.fanout import Fanout
 from gapless_server.rpc.filters import Filter, without_secrets
 from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.status import abort
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import unary_handler
+from gapless_server.writer.breath import Breath
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.entries import receipt_of, result_of
 from gapless_server.writer.namespace import Namespace
@@ -49,10 +50,9 @@ _ENTRIES = bytes_tag(WatchResponse.ENTRIES_FIELD_NUMBER)
 _START_CURSOR = bytes_tag(Entries.START_CURSOR_FIELD_NUMBER)
 
 # A response of a stream is sent once it holds so much; below gRPC's 4 MiB for a message, also
-# with one entry of the largest size on top: see rpc/sizes.py.
+# with one slice, and in it one entry of the largest size, on top: see rpc/sizes.py.
 RESPONSE_BYTES = 1024 * 1024
-# After so many entries a search for what a filter wants lets others run, about
-# every 5 ms.
+# After so many entries a search for what a filter wants shows that it is not dead.
 SCANNED_ENTRIES = 1000
 
 
@@ -62,6 +62,7 @@ class WatchLimits:
 
     heartbeat_seconds: float = 5.0
     streams_max: int = 1000
+    responses_per_second_max: int = 2000
     # How many entries one page looks through at most, so that a narrow filter ends in time.
     scan_entries_max: int = 10_000
 
@@ -77,7 +78,7 @@ class EventServicer:
         self._limits = limits
         self._pages = pages
         self._gate = StreamGate("watch", limits.streams_max)
-        self._stopping = asyncio.Event()
+        self._fanout = Fanout(limits.responses_per_second_max)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Returns the handlers of the service."""
@@ -92,7 +93,7 @@ class EventServicer:
 
     def stop(self) -> None:
         """Ends every stream with the reason SHUTTING_DOWN."""
-        self._stopping.set()
+        self._fanout.stop()
 
     async def _watch(self, data: bytes, context: ServicerContext) -> AsyncIterator[bytes]:
         try:
@@ -123,7 +124,7 @@ class EventServicer:
         catch_up_to = namespace.head.position
         caught_up = False
         pulse = _Pulse(self._limits.heartbeat_seconds)
-        while not self._stopping.is_set():
+        while not self._fanout.stopped():
             if not caught_up and position >= catch_up_to:
                 caught_up = True
                 pulse.beat()
@@ -134,29 +135,21 @@ class EventServicer:
                 pulse.beat()
                 yield self._heartbeat(namespace, position).SerializeToString()
             if position >= namespace.head.position:
-                await self._news(namespace, pulse.seconds_left)
+                await self._fanout.news(namespace.feed, pulse.seconds_left)
                 continue
-            async for entries, reached in _chunks(namespace, position, wanted):
+            is_first = True
+            async for entries, reached in _handfuls(namespace, position, wanted):
+                if not is_first:
+                    await self._fanout.turn()
+                    if self._fanout.stopped():
+                        return
+                is_first = False
                 start_cursor, position = _cursor(namespace, position), reached
                 if entries:
                     pulse.beat()
                     yield _with_entries(entries, start_cursor, _cursor(namespace, position))
-                if self._stopping.is_set():
-                    return
                 if pulse.is_due or (not caught_up and position >= catch_up_to):
                     break
-
-    async def _news(self, namespace: Namespace, seconds_max: float) -> None:
-        """Waits for a round or for the end of the service, but not for ever."""
-        waiting: list[asyncio.Future[Any]] = [
-            namespace.feed.news(),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        try:
-            await asyncio.wait(waiting, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for future in waiting:
-                future.cancel()
 
     def _heartbeat(self, namespace: Namespace, position: int) -> WatchResponse:
         return WatchResponse(
@@ -285,7 +278,7 @@ def _with_entries(entries: Sequence[bytes], start_cursor: str, cursor: str) -> b
     return field(_CURSOR, cursor.encode()) + field(_ENTRIES, shown)
 
 
-async def _chunks(
+async def _handfuls(
     namespace: Namespace, position: int, wanted: Filter
 ) -> AsyncIterator[tuple[list[bytes], int]]:
     """Yields the entries after `position` in handfuls, each with the position it reaches.
@@ -295,15 +288,17 @@ async def _chunks(
     """
     entries: list[bytes] = []
     size_bytes = scanned = 0
+    breath = Breath()
     async for committed in namespace.rounds_from(position + 1):
-        for part in wanted.parts(committed, position + 1 - committed.record.first_position):
-            position += 1
-            scanned += 1
-            if part:
-                entries.append(part)
-                size_bytes += len(part)
+        while position < committed.record.last_position:
+            parts = wanted.slice(committed, position + 1 - committed.record.first_position)
+            position += len(parts)
+            scanned += len(parts)
+            size_bytes += sum(map(len, parts))
+            entries += filter(None, parts)
             if size_bytes >= RESPONSE_BYTES or scanned >= SCANNED_ENTRIES:
                 yield entries, position
                 entries, size_bytes, scanned = [], 0, 0
-                await asyncio.sleep(0)
+            if breath.is_due:
+                await breath.take()
     yield entries, position

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from gapless.v1.events_pb2 import Entries, Entry, Event, EventFilter
 from gapless_server.core.refusals import FieldFault, invalid_fields
 from gapless_server.core.wire import bytes_tag, field
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
-from gapless_server.writer.feed import CommittedRound
+from gapless_server.writer.feed import CommittedRound, Slice
 
 _EVENT_FIELDS = {one.name: one for one in Event.DESCRIPTOR.oneofs_by_name["event"].fields}
 _ENTRY = bytes_tag(Entries.ENTRIES_FIELD_NUMBER)
@@ -45,6 +46,13 @@ _WITH_CHANNEL = {
 }
 # The changes of configuration; other events have a field `key` too, of another meaning.
 _WITH_CONFIG_KEY = {"config_set", "config_deleted"}
+
+# How much of a round is made ready for readers at a time: half a millisecond of work.
+SLICE_ENTRIES = 100
+SLICE_BYTES = 64 * 1024
+# For so many different filters a round keeps what they show of it. Each may be as large as the
+# round itself.
+SHARED_FILTERS_MAX = 4
 
 # Says whether an event, given by its type and its message, is wanted.
 Condition = Callable[[str, Any], bool]
@@ -95,6 +103,8 @@ class Filter:
         )
         if unknown:
             raise invalid_fields(unknown)
+        # What tells filters that want the same.
+        self._key = wanted.SerializeToString(deterministic=True)
         self._conditions = _conditions(wanted)
         self._wants: Callable[[Event], bool] | None = self._matches if self._conditions else None
 
@@ -127,24 +137,39 @@ class Filter:
                     events=shown,
                 )
 
-    def parts(self, committed: CommittedRound, start: int) -> Iterator[bytes]:
-        """Yields each entry of a round, from an index on, as a field of Entries.
+    def slice(self, committed: CommittedRound, start: int) -> list[bytes]:
+        """Returns some entries of a round, from an index on, each as a field of Entries.
 
-        One of which a filter wants nothing is empty. Who wants everything shares what the first
-        made.
+        One of which the filter wants nothing is empty. Filters that want the same share what the
+        first of them made.
         """
-        entries = committed.entries
-        if self._conditions:
-            yield from map(self._part, entries[start:])
-            return
-        shown = committed.shown
-        for index in range(start, len(entries)):
-            while index >= len(shown):
-                shown.append(self._part(entries[len(shown)]))
-            yield shown[index]
+        slices = committed.shown.get(self._key)
+        if slices is None:
+            slices = []
+            if len(committed.shown) < SHARED_FILTERS_MAX:
+                committed.shown[self._key] = slices
+        end = slices[-1].end if slices else start
+        if start == end:
+            slices.append(self._new_slice(committed, start))
+        elif start > end or start < slices[0].start:
+            return self._new_slice(committed, start).parts
+        found = slices[bisect_right(slices, start, key=_start_of) - 1]
+        return found.parts[start - found.start :]
 
-    def _part(self, stored: StoredEntry) -> bytes:
-        return b"".join(field(_ENTRY, one.SerializeToString()) for one in self.apply([stored]))
+    def _new_slice(self, committed: CommittedRound, start: int) -> Slice:
+        parts: list[bytes] = []
+        size_bytes = 0
+        for stored in committed.entries[start : start + SLICE_ENTRIES]:
+            shown = self.apply([stored])
+            parts.append(b"".join([field(_ENTRY, one.SerializeToString()) for one in shown]))
+            size_bytes += len(parts[-1])
+            if size_bytes >= SLICE_BYTES:
+                break
+        return Slice(start, parts)
+
+
+def _start_of(one: Slice) -> int:
+    return one.start
 
 
 def _same(shown: Event, event: Event) -> bool:

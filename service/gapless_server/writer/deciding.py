@@ -7,8 +7,6 @@ right then, before the next command: nobody comes between.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -17,14 +15,10 @@ from gapless_server.core.commands import MustWait
 from gapless_server.core.refusals import Refused
 from gapless_server.core.times import MICROSECONDS
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
+from gapless_server.writer.breath import Breath
 from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder
-
-# After so long the writer lets the event loop breathe. By time and not by number, as one command
-# may be a batch of a thousand. Short, because all namespaces share the loop: a command of another
-# one goes through several turns of it, and each waits for a breath of a writer that is busy.
-SECONDS_BETWEEN_BREATHS = 0.0005
 
 # So many commands are read, then decided, then written: see RoundBuilder.write. What they need
 # stays in the processor's caches.
@@ -57,7 +51,7 @@ class RoundDecider:
         self._lines = lines
         self._load_round = load_round
         self._loaded = loaded
-        self._set_next_breath()
+        self._breath = Breath()
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
 
@@ -71,7 +65,7 @@ class RoundDecider:
     async def _end_what_is_over(self) -> None:
         while self._builder.expire():
             await self._serve_lines()
-            await self._breathe()
+            await self._breath.take()
 
     async def _refuse_who_waited_enough(self) -> None:
         for waiter in self._lines.take_overdue(self._builder.uptime_us):
@@ -85,8 +79,8 @@ class RoundDecider:
         builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
         for start in range(0, len(frame.commands), COMMANDS_AT_A_TIME):
             for typed in await self._read(frame.commands[start : start + COMMANDS_AT_A_TIME]):
-                if time.monotonic() > self._next_breath_time:
-                    await self._breathe()
+                if self._breath.is_due:
+                    await self._breath.take()
                 if isinstance(typed, Refused):
                     outcomes.append(typed)
                     continue
@@ -108,8 +102,8 @@ class RoundDecider:
     async def _read(self, commands: Sequence[Command | Refused]) -> list[AnyTyped | Refused]:
         read = []
         for command in commands:
-            if time.monotonic() > self._next_breath_time:
-                await self._breathe()
+            if self._breath.is_due:
+                await self._breath.take()
             read.append(self._builder.read(command))
         return read
 
@@ -132,14 +126,6 @@ class RoundDecider:
         except Refused as damaged:
             return damaged
         return self._builder.decide(typed, frame.caller, may_wait=frame.may_wait)
-
-    async def _breathe(self) -> None:
-        """Lets the event loop do what else there is to do."""
-        await asyncio.sleep(0)
-        self._set_next_breath()
-
-    def _set_next_breath(self) -> None:
-        self._next_breath_time = time.monotonic() + SECONDS_BETWEEN_BREATHS
 
     def _put_in_line(self, frame: Frame, wait: MustWait) -> Refused | None:
         """Lets a frame wait. Returns the refusal if too many wait already."""

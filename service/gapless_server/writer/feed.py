@@ -5,28 +5,41 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from gapless_server.journal.port import Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 
 
+class Slice(NamedTuple):
+    """Entries of a round that lie side by side, as readers are sent them."""
+
+    start: int
+    parts: list[bytes]
+
+    @property
+    def end(self) -> int:
+        """The index after its last entry."""
+        return self.start + len(self.parts)
+
+
 class CommittedRound:
     """A durable round; taken apart only when somebody looks into it.
 
-    `shown` is for who shows all of it to many readers: its first entries, as far as one of them has
-    come, in the form that all of them send.
+    `shown` is for those who show it to many readers: by what they want to see of it, its first
+    slices, as far as one of them has come.
     """
 
     __slots__ = ("_stored", "record", "shown")
 
     def __init__(self, record: Round) -> None:
         self.record = record
-        self.shown: list[bytes] = []
+        self.shown: dict[bytes, list[Slice]] = {}
         self._stored: StoredRound | None = None
 
     def rewrite(self, record: Round) -> None:
         """Is the round as it is from now on, for those who hold it already as well."""
-        self.record, self.shown, self._stored = record, [], None
+        self.record, self.shown, self._stored = record, {}, None
 
     @property
     def entries(self) -> Sequence[StoredEntry]:

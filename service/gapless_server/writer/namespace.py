@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, TypeVar
 
 import structlog
 
@@ -29,13 +28,12 @@ from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
 from gapless_server.writer.log_reader import LogReader, disk_full
 from gapless_server.writer.queue import Frame, FrameQueue
+from gapless_server.writer.reads import Answer, Reads
 from gapless_server.writer.requests import request_key
 from gapless_server.writer.rounds import RoundBuilder
 from gapless_server.writer.scrubber import Scrubber
 
 _log = structlog.get_logger()
-
-Answer = TypeVar("Answer")
 
 # How long a writer whose disk is full leaves what is due undone before it looks again.
 DISK_FULL_RETRY_US = 1_000_000
@@ -78,7 +76,7 @@ class Namespace:
         self._decided: list[Decided] = []
         self._wake: asyncio.Future[None] | None = None
         self._committing = False
-        self._reads: list[tuple[Callable[[State], Any], asyncio.Future[Any]]] = []
+        self._reads = Reads()
         self._closing = False
         self._is_full = False
         # Before this nothing is tried that no caller asked for.
@@ -171,9 +169,7 @@ class Namespace:
                 return answer(self._history.state)
             except Damaged as error:
                 raise self._fail(error) from error
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._reads.append((answer, future))
-        return await future
+        return await self._reads.wait(answer)
 
     async def reached(self, position: int) -> None:
         """Returns when the log has at least this position.
@@ -325,7 +321,7 @@ class Namespace:
         self._frames_in_round, self._decided = [], []
         if self._on_round is not None:
             self._on_round(self.name, decided)
-        self._run_reads()
+        await self._reads.answer_all(self._history.state)
 
     async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
         """Makes a round durable and known. Raises NotKept or Corrupt; then nothing is."""
@@ -358,19 +354,6 @@ class Namespace:
         self._lines.refuse_all(refusal)
         return [Decided(frame, [refusal] * len(frame.commands)) for frame, _outcomes in decided]
 
-    def _run_reads(self) -> None:
-        reads, self._reads = self._reads, []
-        for answer, future in reads:
-            if future.done():
-                continue
-            try:
-                future.set_result(answer(self._history.state))
-            except Damaged:
-                self._reads.append((answer, future))  # fails with all that wait
-                raise
-            except Exception as error:
-                future.set_exception(error)
-
     def _fail(self, error: BaseException) -> Refused:
         """Stops for good: what is pending may or may not be durable, and nothing may show it."""
         self._failure = Refused(
@@ -384,10 +367,7 @@ class Namespace:
             if not frame.outcomes.done():
                 frame.outcomes.set_exception(self._failure)
                 frame.outcomes.exception()  # taken note of: the caller may be gone
-        for _answer, future in self._reads:
-            if not future.done():
-                future.set_exception(self._failure)
-        self._reads.clear()
+        self._reads.refuse_all(self._failure)
         self.feed.wake()
         _log.critical("writer_stopped", namespace=self.name, exc_info=error)
         self._on_fatal(self.name, error)
