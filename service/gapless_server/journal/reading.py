@@ -7,8 +7,10 @@ be the next link of the chain after the round before it.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,7 +75,8 @@ class RoundReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection: aiosqlite.Connection | None = None
+        self._connection: asyncio.Future[aiosqlite.Connection] | None = None
+        self._closed = False
 
     async def read(
         self, from_position: int, head_position: Callable[[], int]
@@ -98,10 +101,12 @@ class RoundReader:
                 position = record.last_position + 1
 
     async def close(self) -> None:
-        """Closes the connection."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """Closes the connection; who still reads is told that the log is closed."""
+        self._closed = True
+        opening, self._connection = self._connection, None
+        if opening is not None:
+            with suppress(sqlite3.Error):  # then there is none
+                await (await opening).close()
 
     async def _before(self, position: int) -> Head:
         rows = await self._rows(_SELECT_BEFORE, position)
@@ -135,12 +140,30 @@ class RoundReader:
 
     async def _rows(self, query: str, *parameters: int) -> list[Any]:
         try:
-            if self._connection is None:
-                uri = f"{self._path.absolute().as_uri()}?mode=ro"
-                self._connection = await aiosqlite.connect(uri, uri=True, isolation_level=None)
-            return list(await self._connection.execute_fetchall(query, parameters))
+            connection = await self._connected()
+            return list(await connection.execute_fetchall(query, parameters))
         except sqlite3.Error as error:
             raise unreadable(self._path, error) from error
+
+    async def _connected(self) -> aiosqlite.Connection:
+        """The connection of all readers. Many may want it first at once, and some go away.
+
+        One that were left open would keep the process from ending: it has a thread.
+        """
+        if self._closed:
+            raise JournalError(f"{self._path}: the log is closed")
+        if self._connection is None:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            self._connection = asyncio.ensure_future(
+                aiosqlite.connect(uri, uri=True, isolation_level=None)
+            )
+        opening = self._connection
+        try:
+            return await asyncio.shield(opening)
+        except sqlite3.Error:
+            if self._connection is opening:
+                self._connection = None
+            raise
 
 
 def require_head(path: Path, head: Head) -> None:
