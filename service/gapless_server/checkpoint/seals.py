@@ -77,17 +77,3 @@ def stored_seals(connection: sqlite3.Connection, table: str, keys: Sequence[byte
         query = f'SELECT substr(row, 1, {SEAL_BYTES}) FROM "{table}" WHERE key IN ({marks})'  # noqa: S608 - our names
         found += sum_of(seal for (seal,) in connection.execute(query, some))
     return found
-
-
-def checked_rows(connection: sqlite3.Connection, table: str) -> int:
-    """Reads a whole table and returns the sum of its seals. Raises Damaged."""
-    sealer = Sealer(table)
-    found = 0
-    before = b""
-    # Not sorted: what lies in another order than that of its keys is not found by them.
-    for key, row in connection.execute(f'SELECT key, row FROM "{table}"'):  # noqa: S608 - our names
-        found += sealer.checked(key, row)
-        if key <= before:
-            raise Damaged(f"the row {key.hex()} of {table} is not in its place")
-        before = key
-    return found

@@ -15,7 +15,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiosqlite
 import msgspec
@@ -30,18 +30,11 @@ from gapless_server.checkpoint.port import (
 from gapless_server.checkpoint.request_tables import (
     REQUEST_TABLES,
     Image,
-    checked_requests,
     read_requests,
     write_requests,
 )
-from gapless_server.checkpoint.seals import (
-    SEAL_BYTES,
-    Sealer,
-    checked_rows,
-    stored_seals,
-    sum_of,
-    total,
-)
+from gapless_server.checkpoint.seals import SEAL_BYTES, Sealer, stored_seals, sum_of, total
+from gapless_server.checkpoint.whole import require_intact
 from gapless_server.journal.port import Head
 
 _log = structlog.get_logger()
@@ -57,7 +50,29 @@ _CACHE_KIB = 32 * 1024
 
 _META = Sealer("meta")
 # What is kept beside the rows of the state.
-_OWN_TABLES = frozenset({"meta", "request_image", "request_tail"})
+OWN_TABLES = frozenset({"meta", "request_image", "request_tail"})
+
+
+SELECT_HEAD = "SELECT value FROM meta WHERE name = 'head'"
+
+
+class StoredHead(NamedTuple):
+    """What a checkpoint says of itself."""
+
+    incarnation: str
+    at: CheckpointHead
+    seals: int
+    """The sum of the seals of all rows."""
+
+
+def read_head(stored: bytes) -> StoredHead | None:
+    """Returns what a checkpoint says of itself; None if it has another format. Raises Damaged."""
+    meta: dict[str, Any] = msgspec.msgpack.decode(_META.opened(b"head", stored))
+    if meta["format"] != FORMAT_VERSION:
+        return None
+    head = Head(meta["position"], meta["chain_hash"])
+    at = CheckpointHead(head, meta["time_us"], meta["uptime_us"])
+    return StoredHead(meta["incarnation"], at, meta["seals"])
 
 
 class SqliteCheckpoint:
@@ -92,7 +107,9 @@ class SqliteCheckpoint:
             await self._connect()
             usable = await self._read_meta()
             if usable:
-                await self._in_writer_thread(self._require_intact)
+                await self._in_writer_thread(
+                    lambda connection: require_intact(connection, self._tables, self._seals)
+                )
         except (
             Damaged,
             sqlite3.DatabaseError,
@@ -242,13 +259,6 @@ class SqliteCheckpoint:
         assert self._writer is not None
         return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
 
-    def _require_intact(self, connection: sqlite3.Connection) -> None:
-        """Reads every row once. Raises Damaged if they are not those that were written."""
-        found = checked_requests(connection)
-        found += sum(checked_rows(connection, table) for table in self._tables)
-        if total(found) != self._seals:
-            raise Damaged("a row is missing, or of an older moment")
-
     async def _write_meta(self, at: CheckpointHead, seals: int) -> None:
         assert self._writer is not None
         values = {
@@ -276,7 +286,7 @@ class SqliteCheckpoint:
         ):
             await self._writer.execute_fetchall(statement)
         found = await self._fetch("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        self._tables = {name: Sealer(name) for (name,) in found if name not in _OWN_TABLES}
+        self._tables = {name: Sealer(name) for (name,) in found if name not in OWN_TABLES}
         self._reader = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
         )
@@ -284,15 +294,11 @@ class SqliteCheckpoint:
 
     async def _read_meta(self) -> bool:
         """Reads where the checkpoint stands; False if it is of another log or format."""
-        rows = await self._fetch("SELECT value FROM meta WHERE name = 'head'")
-        if not rows:
+        rows = await self._fetch(SELECT_HEAD)
+        found = read_head(rows[0][0]) if rows else None
+        if found is None or found.incarnation != self._incarnation:
             return False
-        meta: dict[str, Any] = msgspec.msgpack.decode(_META.opened(b"head", rows[0][0]))
-        if (meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation):
-            return False
-        head = Head(meta["position"], meta["chain_hash"])
-        self._at = CheckpointHead(head, meta["time_us"], meta["uptime_us"])
-        self._seals = meta["seals"]
+        self._at, self._seals = found.at, found.seals
         return True
 
     async def _fetch(self, query: str) -> list[Any]:

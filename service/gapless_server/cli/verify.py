@@ -17,6 +17,7 @@ from gapless_server.cli.output import console, progress, utc
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import Corrupt, Head, JournalError
+from gapless_server.verify.checkpoint_files import CheckpointFile
 from gapless_server.verify.log_files import LogFile, find_logs
 from gapless_server.verify.recount import Recount, Result
 
@@ -71,7 +72,9 @@ def command(
     Checked are the hash chain over all bytes, that positions have no hole and commit times never
     decrease, that no request id took effect twice, that the sequences of channels, threads and
     everything else that is numbered have no gap, and that the log, applied anew, gives a state
-    with the very numbers that its events add up to.
+    with the very numbers that its events add up to. Of what lies beside a log, its witness
+    (.head) must not have seen a longer one, and its checkpoint (.state) must have the very rows
+    and request ids that the log gives.
     """
     try:
         logs = [log for log in find_logs(path) if namespace in (None, log.stem)]
@@ -105,8 +108,15 @@ def recount_log(
     unreadable: list[str] = []
     incarnation = ""
     try:
-        with LogFile(path) as log, progress(quiet=quiet) as bar:
+        with (
+            CheckpointFile(path) as checkpoint,
+            LogFile(path) as log,
+            progress(quiet=quiet) as bar,
+        ):
             incarnation = log.incarnation
+            recount.compare(checkpoint, incarnation)
+            if log.witnessed is not None:
+                recount.expect(log.witnessed)
             task = bar.add_task(f"recounting {log.name}", total=log.last_position)
             for record in log.rounds():
                 recount.observe(record)

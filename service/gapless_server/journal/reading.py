@@ -119,7 +119,7 @@ class RoundReader:
     def _require_intact(
         self, record: Round, before: Head, since_digest: bytes | None, position: int
     ) -> None:
-        if not _is_round(record):
+        if not is_round(record):
             raise Corrupt(f"{self._path}: the round after position {before.position} is damaged")
         if not record.first_position <= position <= record.last_position:
             raise Corrupt(
@@ -181,7 +181,7 @@ def _is_head(head: Head) -> bool:
     )
 
 
-def _is_round(record: Round) -> bool:
+def is_round(record: Round) -> bool:
     """Whether the values are of the right kind: those of a damaged row may be anything."""
     return (
         _is_head(Head(record.last_position, record.chain_hash))

@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
-from gapless_server.journal.port import Corrupt, JournalError, Round
+from gapless_server.journal.port import Corrupt, Head, JournalError, Round
 from gapless_server.journal.schema import APPLICATION_ID, FORMAT_VERSION, ROUND_COLUMNS
+from gapless_server.journal.witness import read_witness, require_nothing_left_of, witness_path
 
 # One query reads so many rounds: it holds a snapshot no longer, so that a running service can
 # go on checkpointing.
@@ -30,11 +31,14 @@ WHERE first_position > ? ORDER BY first_position LIMIT ?
 def find_logs(path: Path) -> list[Path]:
     """Returns the logs at a path: the file itself, or those of a data directory, sorted.
 
-    Raises JournalError if there are none.
+    A log that is gone is among them if its witness is still there. Raises JournalError if there
+    are none.
     """
-    if path.is_file():
+    if path.is_file() or path.suffix == ".db":
         return [path]
-    logs = sorted((path / "namespaces").glob("*.db"))
+    directory = path / "namespaces"
+    gone = (witness.with_suffix(".db") for witness in directory.glob("*.head"))
+    logs = sorted({*directory.glob("*.db"), *gone})
     if not logs:
         raise JournalError(
             f"{path} holds no log; expected a data directory of the service, or a file of one"
@@ -51,6 +55,11 @@ class LogFile:
         self.path = path
         self.name = path.stem
         self._close = ExitStack()
+        # Before the log: it goes on meanwhile, and its witness follows it.
+        seen = read_witness(path)
+        if not path.exists() or path.stat().st_size == 0:
+            require_nothing_left_of(path)
+            raise JournalError(f"{path} is not there, or is empty")
         try:
             self._connection = self._open()
             self._check_format()
@@ -64,6 +73,7 @@ class LogFile:
             self.last_position: int = self._value(
                 "SELECT last_position FROM rounds ORDER BY first_position DESC LIMIT 1", 0
             )
+            self.witnessed = self._witnessed(seen)
         except sqlite3.DatabaseError as error:
             self._close.close()
             raise Corrupt(f"{path} cannot be read: {error}") from error
@@ -95,6 +105,19 @@ class LogFile:
                 after = record.first_position
             if not rows:
                 return
+
+    def _witnessed(self, seen: tuple[str, Head] | None) -> Head | None:
+        """Returns a head that the log must still have, if there is a witness of one."""
+        if seen is None or seen[1].position == 0:
+            return None
+        incarnation, head = seen
+        if incarnation != self.incarnation:
+            raise Corrupt(
+                f"{witness_path(self.path)} saw incarnation {incarnation} at position"
+                f" {head.position}, and the log beside it is incarnation {self.incarnation!r}:"
+                " another log lies in its place, or this one's name is damaged"
+            )
+        return head
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect("mode=ro")

@@ -7,7 +7,9 @@
    rest (G1, G3, G11).
 4. Every command's entry holds the answer to give when it comes again (G3).
 5. The chain has the hashes that somebody was told before, at the positions told with them.
-6. Replayed through the core, the log gives a state with the heads and counts that its events add
+6. The checkpoint, if one is given, has the rows and the request ids that the log gives up to where
+   it stands (G3, G10).
+7. Replayed through the core, the log gives a state with the heads and counts that its events add
    up to (G10).
 """
 
@@ -23,9 +25,12 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
 from gapless_server.journal.port import EMPTY_HEAD, Head, Round
+from gapless_server.journal.reading import is_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.verify.checkpoint_files import CheckpointFile
 from gapless_server.verify.heads import HeadCount
 from gapless_server.writer.erasure import Attestations
+from gapless_server.writer.requests import RequestIndex, request_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,28 @@ class Recount:
         self._uptime_us = 0
         self._round_count = self._entry_count = self._event_count = 0
         self._breaches: list[str] = []
+        self._checkpoint: CheckpointFile | None = None
+        self._checkpoint_at = EMPTY_HEAD
+        self._requests = RequestIndex()
+
+    def compare(self, checkpoint: CheckpointFile, incarnation: str) -> None:
+        """Compares a checkpoint with the log, too; before any round is taken."""
+        self._breaches += checkpoint.faults
+        at = checkpoint.at(incarnation)
+        if at is not None and at.head.position:
+            self._checkpoint, self._checkpoint_at = checkpoint, at.head
+            self.expect(at.head)
+
+    def expect(self, head: Head) -> None:
+        """Adds a head that the log had before; before any round is taken."""
+        self._expected.setdefault(head.position, head.chain_hash)
 
     def observe(self, record: Round) -> None:
         """Takes the next round of the log."""
+        if not is_round(record):
+            self._breach(f"the round after position {self._head.position}: its row is damaged")
+            self._replays = False
+            return
         self._check_chain(record)
         if self._expected:
             self._check_expected(record)
@@ -93,6 +117,8 @@ class Recount:
             self._replays = False
         for stored in entries:
             self._observe_entry(stored)
+        if self._checkpoint is not None and self._head == self._checkpoint_at and self._replays:
+            self._breaches += self._checkpoint.differences(self._state, self._requests)
 
     def state_digest(self) -> bytes:
         """Returns a hash of the state that the log gives: equal for equal logs, on any machine.
@@ -164,6 +190,8 @@ class Recount:
             self._breach(f"position {entry.position}: a command without the answer that it got")
         if not self._replays:
             return
+        if self._checkpoint is not None and entry.request_id:
+            self._requests.put(request_key(stored.caller, entry.request_id), entry.position)
         moment = Moment(entry.position, self._head_time_us, self._uptime_us)
         self._heads.observe(entry)
         try:

@@ -10,7 +10,7 @@ the position with what was asked, and the second of two such ids is kept by its 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from xxhash import xxh3_64_intdigest
 
@@ -133,6 +133,13 @@ class RequestIndex:
         pairs = self._unsaved.pairs
         pairs.append(value)
         pairs.append(position)
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Yields the hashes and positions of all requests but those that collided."""
+        for shard in self._shards:
+            for value, position in zip(shard.hashes, shard.positions, strict=True):
+                if value != _FREE:
+                    yield value, position
 
     def take_unsaved(self) -> RequestPairs:
         """Returns what was put since the last call."""

@@ -1,0 +1,156 @@
+"""Checkpoint files, read without owning them, against a replay of the log up to where they stand.
+
+A checkpoint is derived, and one that is damaged is made anew at the next start. Only one that
+fits its own seals and yet is not what the log gives would be served: a fault of the service.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from gapless_server.checkpoint.port import CheckpointHead, Damaged
+from gapless_server.checkpoint.request_tables import read_requests
+from gapless_server.checkpoint.seals import Sealer
+from gapless_server.checkpoint.sqlite import OWN_TABLES, SELECT_HEAD, StoredHead, read_head
+from gapless_server.checkpoint.whole import require_intact
+from gapless_server.core.audit import BREACHES_MAX
+from gapless_server.core.keys import encode_key, split_keys
+from gapless_server.core.state import PartitionedTable, State
+from gapless_server.writer.requests import RequestIndex
+
+_HAS_META: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'meta'"
+# What a file that is damaged, or that is none, can bring about.
+_UNREADABLE = (
+    sqlite3.DatabaseError,
+    Damaged,
+    ValueError,
+    KeyError,
+    TypeError,
+    msgspec.MsgspecError,
+)
+
+
+class CheckpointFile:
+    """The checkpoint beside a log, as it is at one moment; use it in a `with`.
+
+    Open it before the log: it is never ahead of a log that is opened later.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self.path = log.with_suffix(".state")
+        self._connection: sqlite3.Connection | None = None
+        self._head: StoredHead | None = None
+        self._fault = ""
+        if not self.path.exists():
+            return
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            self._connection.execute("BEGIN")
+            # Without a head it is being made, or was never finished, and is not there (C1).
+            if self._connection.execute(_HAS_META).fetchone():
+                row = self._connection.execute(SELECT_HEAD).fetchone()
+                self._head = None if row is None else read_head(row[0])
+        except _UNREADABLE as error:
+            self._fault = self._breach(f"it cannot be read ({error})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with it at first sight."""
+        return [self._fault] if self._fault else []
+
+    def at(self, incarnation: str) -> CheckpointHead | None:
+        """Returns where it stands; None if it is not of that incarnation, or of this format."""
+        if self._head is None or self._head.incarnation != incarnation:
+            return None
+        return self._head.at
+
+    def differences(self, state: State, requests: RequestIndex) -> list[str]:
+        """Compares it with what the log gives up to where it stands; a sentence a difference."""
+        assert self._connection is not None
+        assert self._head is not None
+        found: list[str] = []
+        try:
+            stored = self._tables()
+            for name, table in state.tables().items():
+                found += self._row_differences(name, table, exists=name in stored)
+            found += self._request_differences(requests)
+            require_intact(self._connection, stored, self._head.seals)
+        except _UNREADABLE as error:
+            found.append(str(error))
+        return [self._breach(text) for text in islice(found, BREACHES_MAX)]
+
+    def _breach(self, text: str) -> str:
+        where = f" at position {self._head.at.head.position}" if self._head is not None else ""
+        return (
+            f"checkpoint {self.path}{where}: {text}; the log has all that is in it: stop the"
+            " service, delete this file, and it is made anew"
+        )
+
+    def _tables(self) -> list[str]:
+        assert self._connection is not None
+        query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        return [name for (name,) in self._connection.execute(query) if name not in OWN_TABLES]
+
+    def _row_differences(
+        self, name: str, table: PartitionedTable[Any, Any, Any], *, exists: bool
+    ) -> Iterator[str]:
+        assert self._connection is not None
+        expected = {
+            encode_key(partition) + encode_key(key): row for (partition, key), row in table.items()
+        }
+        sealer = Sealer(name)
+        decode = msgspec.msgpack.Decoder(table.row_type).decode
+        query = f'SELECT key, row FROM "{name}"'  # noqa: S608 - our names
+        for key, stored in self._connection.execute(query) if exists else ():
+            row = expected.pop(key, None)
+            if row is None:
+                yield f"{name} has a row {_named(key)} that the log does not give"
+            elif decode(sealer.opened(key, stored)) != row:
+                yield f"{name} has another row {_named(key)} than the log gives"
+        for key in expected:
+            yield f"{name} lacks the row {_named(key)} that the log gives"
+
+    def _request_differences(self, requests: RequestIndex) -> Iterator[str]:
+        assert self._connection is not None
+        stored = RequestIndex()
+        stored.load(*read_requests(self._connection))
+        given, found = set(requests.pairs()), set(stored.pairs())
+        for _hash, position in sorted(given - found, key=_position):
+            yield f"the index of request ids lacks the one of position {position}"
+        for _hash, position in sorted(found - given, key=_position):
+            yield f"the index of request ids has one at position {position} that the log has not"
+        if stored.collided != requests.collided:
+            yield "the index of request ids has other request ids of equal hashes than the log"
+
+
+def _position(pair: tuple[int, int]) -> int:
+    return pair[1]
+
+
+def _named(key: bytes) -> str:
+    """Returns a key as a person reads it."""
+    with suppress(ValueError, TypeError):
+        partition, within = split_keys(key)
+        return repr(within) if partition == "" else f"{within!r} of {partition!r}"
+    return repr(key)

@@ -1,0 +1,141 @@
+"""What lies beside a log is compared with it: its witness and its checkpoint (G3, G8, G10)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gapless.testing import SubprocessServer
+from gapless_server.checkpoint.seals import Sealer
+from gapless_server.journal.port import Head
+from gapless_server.journal.witness import Witness
+from gapless_server.verify.log_files import LogFile
+from tests.cli.commands import run
+from tests.verify.logs import HEAD, NAMESPACE, change, copy_of, log_of
+
+CHANNELS = "ChannelTables.channels"
+
+
+@pytest.fixture
+def log(data: Path, tmp_path: Path) -> Path:
+    """A copy of the log, with all that lies beside it."""
+    return copy_of(data, tmp_path)
+
+
+def breaches(log: Path) -> list[str]:
+    shown = run("verify", log, "--json")
+    found: list[str] = json.loads(shown.stdout)[str(log)]["breaches"]
+    assert shown.exit_code == (3 if found else 0)
+    return found
+
+
+def witness_of(log: Path, head: Head, incarnation: str | None = None) -> None:
+    with LogFile(log) as file:
+        witness = Witness(log, incarnation or file.incarnation)
+    witness.write(head)
+    witness.close()
+
+
+def test_a_log_with_all_that_lies_beside_it_holds(log: Path) -> None:
+    assert log.with_suffix(".head").exists()
+    assert log.with_suffix(".state").exists()
+
+    assert breaches(log) == []
+
+
+def test_g10_the_checkpoint_of_a_running_service_is_compared_as_well(tmp_path: Path) -> None:
+    with (
+        SubprocessServer(directory=tmp_path, checkpoint_entries=2) as server,
+        server.client(NAMESPACE) as client,
+    ):
+        client.channels.create(channel_id="c1")
+        for number in range(9):
+            client.messages.post("c1", "ann", f"text {number}")
+
+            assert breaches(log_of(tmp_path / "data")) == []
+
+
+def test_g8_a_log_that_is_shorter_than_its_witness_saw_it_is_told(log: Path) -> None:
+    witness_of(log, Head(HEAD + 1, bytes(32)))
+
+    [breach] = breaches(log)
+
+    assert breach.startswith(f"position {HEAD + 1}: expected with chain hash 0000")
+    assert breach.endswith(f"but the log ends at position {HEAD}")
+
+
+def test_g8_a_log_that_is_another_than_its_witness_saw_is_told(log: Path) -> None:
+    witness_of(log, Head(1, bytes(32)))
+
+    [breach] = breaches(log)
+
+    assert breach.startswith("position 1: the chain hash is")
+
+
+def test_g8_a_log_in_the_place_of_another_is_told(log: Path) -> None:
+    witness_of(log, Head(1, bytes(32)), incarnation="0123456789abcdef")
+
+    [breach] = breaches(log)
+
+    assert "saw incarnation 0123456789abcdef at position 1, and the log beside it" in breach
+
+
+@pytest.mark.parametrize("whole_directory", [False, True])
+def test_g8_a_log_that_is_gone_is_told(log: Path, whole_directory: bool) -> None:
+    log.unlink()
+
+    shown = run("verify", log.parent.parent if whole_directory else log)
+
+    assert shown.exit_code == 3
+    assert f"says that it reached position {HEAD}" in shown.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (f"DELETE FROM \"{CHANNELS}\" WHERE instr(key, x'6332')", "lacks the row 'c2'"),
+        (
+            f"INSERT INTO \"{CHANNELS}\" SELECT CAST(replace(key, 'c2', 'c3') AS BLOB), row"
+            f" FROM \"{CHANNELS}\" WHERE instr(key, x'6332')",
+            "has a row 'c3' that the log does not give",
+        ),
+        (f'UPDATE "{CHANNELS}" SET row = zeroblob(9)', "is not what was written"),
+        ("DELETE FROM request_tail", "the index of request ids lacks the one of position 1"),
+        ("UPDATE meta SET value = zeroblob(9)", "it cannot be read"),
+        (
+            f"UPDATE \"{CHANNELS}\" SET key = CAST(replace(key, 'c1', 'c4') AS BLOB)",
+            "has a row 'c4' that the log does not give",
+        ),
+    ],
+)
+def test_g8_a_damaged_checkpoint_is_told_with_what_is_wrong_in_it(
+    log: Path, damage: str, told: str
+) -> None:
+    checkpoint = log.with_suffix(".state")
+    change(checkpoint, damage)
+
+    [first, *_others] = breaches(log)
+
+    assert first.startswith(f"checkpoint {checkpoint}")
+    assert told in first
+
+
+def test_g10_a_row_that_is_sealed_and_yet_not_what_the_log_gives_is_told(log: Path) -> None:
+    checkpoint = log.with_suffix(".state")
+    with closing(sqlite3.connect(checkpoint)) as connection:
+        rows = connection.execute(f'SELECT key, substr(row, 9) FROM "{CHANNELS}" ORDER BY key')
+        [(key, _own), (_other_key, other)] = rows.fetchall()
+    change(
+        checkpoint,
+        f'UPDATE "{CHANNELS}" SET row = ? WHERE key = ?',
+        Sealer(CHANNELS).sealed(key, other),
+        key,
+    )
+
+    [first, *_others] = breaches(log)
+
+    assert f"{CHANNELS} has another row 'c1' than the log gives" in first
