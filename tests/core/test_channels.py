@@ -15,7 +15,7 @@ from gapless.v1.channels_pb2 import (
     ListChannelsRequest,
     UpdateChannelRequest,
 )
-from gapless_server.core.kinds.channels import SEQUENCE_MAX
+from gapless_server.core.kinds.channels import SEQUENCE_MAX, ChannelTables
 from gapless_server.core.times import from_timestamp
 from tests.core.chat_commands import GENERAL, archive, channel, channel_of, join, post, reply
 from tests.core.story import START_TIME_US, STEP_US, Story, forged
@@ -179,6 +179,18 @@ class TestUpdate:
 
     def test_a_missing_channel_is_refused(self, story: Story) -> None:
         story.then_refused(update("title", title="x"), "CHANNEL_NOT_FOUND")
+
+
+class TestDeterminism:
+    def test_g10_attributes_lie_in_the_state_in_the_order_of_their_keys(self) -> None:
+        """The order of a protobuf map is another one in every process."""
+        attributes = {f"key {number}": "value" for number in range(20)}
+        story = Story().given(CreateChannelRequest(channel_id=GENERAL, attributes=attributes))
+
+        row = story.state.of(ChannelTables).channels.get("", GENERAL)
+
+        assert row is not None
+        assert [key for key, _value in row.attributes] == sorted(attributes)
 
 
 class TestArchive:

@@ -16,6 +16,7 @@ from gapless import Client, errors
 from gapless.testing import InProcessServer
 from gapless.v1.commands_pb2 import ExecuteBatchRequest
 from gapless.v1.commands_pb2_grpc import CommandServiceStub
+from gapless_server.journal.port import digest_of
 from gapless_server.storage.v1.storage_pb2 import StoredRound
 from gapless_server.verify.log_files import LogFile
 from tests.cli.commands import run
@@ -219,7 +220,6 @@ def test_g8_a_rewritten_round_that_is_changed_once_more_is_found_and_not_served(
 def test_g8_a_round_cannot_be_passed_off_as_rewritten(
     client: Client, server: InProcessServer, tmp_path: Path
 ) -> None:
-    """Who changes a round and writes down its old digest has nothing in the log to confirm it."""
     server.stop()
     digest = "X'" + "00" * 32 + "'"
     tamper(tmp_path / "data", f"INSERT INTO rewritten_rounds VALUES (40, {digest})")
@@ -228,6 +228,32 @@ def test_g8_a_round_cannot_be_passed_off_as_rewritten(
 
     assert checked.exit_code == 3
     assert "positions 40 to 40: the hash is not that of these bytes" in checked.stdout
+
+
+def test_g8_a_changed_round_with_the_digest_of_the_old_one_is_found_and_not_served(
+    client: Client, server: InProcessServer, tmp_path: Path
+) -> None:
+    """The chain fits then, but nothing in the log says that the round was rewritten."""
+    server.stop()
+    for path in (tmp_path / "data" / "namespaces").glob("*.state*"):
+        path.unlink()
+    with LogFile(tmp_path / "data" / "namespaces" / f"{NAMESPACE}.db") as log:
+        old = next(record for record in log.rounds() if record.first_position == 40)
+    forged = old.data.replace(b"after", b"AFTER")
+    assert forged != old.data
+    digest = digest_of(old.data).hex()
+    tamper(tmp_path / "data", f"INSERT INTO rewritten_rounds VALUES (40, X'{digest}')")
+    tamper(
+        tmp_path / "data", f"UPDATE rounds SET data = X'{forged.hex()}' WHERE first_position = 40"
+    )
+
+    checked = run("verify", tmp_path / "data")
+
+    assert checked.exit_code == 3
+    assert "position 40: the round was rewritten, and is not what the log says" in checked.stdout
+    server.start()
+    with pytest.raises(errors.LogCorrupt, match="at position 40 was rewritten"):
+        client.channels.get(CHANNEL)
 
 
 def test_backups_and_exports_made_from_then_on_do_not_have_it(

@@ -65,6 +65,17 @@ async def test_a_commit_is_synced_in_full(store: SqliteJournalStore) -> None:
     await journal.close()
 
 
+async def test_g2_a_pragma_that_does_not_apply_is_refused(store: SqliteJournalStore) -> None:
+    """SQLite takes any value for a PRAGMA without an error, and may keep the old one."""
+    journal = await store.open("one")
+    await append_all(journal, chain_of([1]))
+
+    with pytest.raises(JournalError, match="PRAGMA synchronous is 0, needed 2"):
+        await journal._set_and_check("synchronous", "OFF", 2)
+
+    await journal.close()
+
+
 async def test_a_log_that_is_opened_again_is_synced_in_full_too(
     store: SqliteJournalStore,
 ) -> None:

@@ -92,6 +92,20 @@ async def test_g7_a_queue_that_was_full_takes_commands_again(journal: HeldJourna
     await namespace.close()
 
 
+async def test_g7_a_queue_gives_the_bytes_back_of_what_was_committed(
+    journal: HeldJournal,
+) -> None:
+    bytes_max = 3 * post("p00").ByteSize()
+    namespace = await open_namespace(journal, limits=WriterLimits(queue_bytes_max=bytes_max))
+    await run(namespace, create())
+
+    for n in range(10):
+        await run(namespace, post(f"p{n:02}"))
+
+    assert await channel_head(namespace) == 10
+    await namespace.close()
+
+
 async def test_g7_the_newest_rounds_are_kept_up_to_a_limit_and_older_ones_read_from_disk() -> None:
     namespace = await open_namespace(
         await memory_journal(), limits=WriterLimits(feed_bytes_max=1000)

@@ -1,0 +1,28 @@
+"""Planted bugs: small patches that break a promise, each with the tests that must notice it."""
+
+from __future__ import annotations
+
+from tests.reliability.planted_bugs import (
+    commits,
+    kinds,
+    locks_and_time,
+    logs,
+    numbers,
+    once,
+    ownership,
+    sdk,
+    streams,
+)
+from tests.reliability.planted_bugs.planting import PlantedBug
+
+ALL: tuple[PlantedBug, ...] = (
+    *commits.BUGS,
+    *logs.BUGS,
+    *ownership.BUGS,
+    *once.BUGS,
+    *streams.BUGS,
+    *locks_and_time.BUGS,
+    *numbers.BUGS,
+    *kinds.BUGS,
+    *sdk.BUGS,
+)

@@ -1,0 +1,186 @@
+"""Bugs about what is stored: damage that is not noticed, checkpoints of another log."""
+
+from __future__ import annotations
+
+from tests.reliability.planted_bugs.planting import Edit, PlantedBug
+
+_HISTORY = "service/gapless_server/writer/history.py"
+_SQLITE = "service/gapless_server/journal/sqlite.py"
+_CHECKPOINT = "service/gapless_server/checkpoint/sqlite.py"
+_CHECKPOINTS = "tests/checkpoint/test_checkpoints.py"
+
+BUGS = (
+    PlantedBug(
+        "the hash chain is not checked at a start",
+        "G8",
+        (
+            Edit(
+                _HISTORY,
+                "        if not record.follows(self.head):\n",
+                "        if record.first_position != self.head.position + 1:\n",
+            ),
+        ),
+        (
+            "tests/journal/test_sqlite_files.py"
+            "::test_g8_a_log_whose_chain_is_broken_is_refused_at_its_start",
+        ),
+    ),
+    PlantedBug(
+        "the recount does not check the chain",
+        "G8",
+        (
+            Edit(
+                "service/gapless_server/verify/recount.py",
+                "        if not record.follows(self._head):\n",
+                "        if record.first_position <= before:\n",
+            ),
+        ),
+        ("tests/verify/test_recount.py::test_g8_one_flipped_bit_anywhere_breaks_the_chain_there",),
+        quick=True,
+    ),
+    PlantedBug(
+        "the witness is not checked",
+        "G8",
+        (Edit(_SQLITE, "            self._witness.check(self._head)\n", ""),),
+        (
+            "tests/journal/test_witness.py::test_g8_a_log_that_lost_its_newest_entry_is_refused",
+            "tests/journal/test_witness.py"
+            "::test_g8_a_log_whose_newest_entry_was_exchanged_is_refused",
+        ),
+        quick=True,
+    ),
+    PlantedBug(
+        "the witness is not written",
+        "G8",
+        (
+            Edit(
+                "service/gapless_server/journal/witness.py",
+                "        os.pwrite(self._descriptor, record + _CRC.pack(zlib.crc32(record)), 0)\n",
+                "        zlib.crc32(record)\n",
+            ),
+        ),
+        ("tests/journal/test_witness.py::test_g8_a_log_that_lost_its_newest_entry_is_refused",),
+    ),
+    PlantedBug(
+        "a rewritten round is taken as it is",
+        "G8",
+        (
+            Edit(
+                "service/gapless_server/writer/erasure.py",
+                "            if self._attested.get(position) != digest\n",
+                "            if not digest\n",
+            ),
+        ),
+        (
+            "tests/erasure/test_erasure.py"
+            "::test_g8_a_rewritten_round_that_is_changed_once_more_is_found_and_not_served",
+            "tests/erasure/test_erasure.py"
+            "::test_g8_a_changed_round_with_the_digest_of_the_old_one_is_found_and_not_served",
+        ),
+    ),
+    PlantedBug(
+        "a log that ends before its checkpoint is served",
+        "G8",
+        (
+            Edit(
+                _HISTORY,
+                "        if self.head.position > journal.head.position:\n",
+                "        if journal.head.position < 0:\n",
+            ),
+        ),
+        (f"{_CHECKPOINTS}::test_g8_a_log_that_ends_before_its_checkpoint_is_refused",),
+    ),
+    PlantedBug(
+        "a checkpoint of another incarnation is used",
+        "G10",
+        (
+            Edit(
+                _CHECKPOINT,
+                '(meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation)',
+                '(meta["format"], "") != (FORMAT_VERSION, "")',
+            ),
+        ),
+        (f"{_CHECKPOINTS}::test_c3_a_checkpoint_of_another_incarnation_is_not_used",),
+    ),
+    PlantedBug(
+        "checksums of the checkpoint are not checked",
+        "G8",
+        (
+            Edit(
+                _CHECKPOINT,
+                '        if zlib.crc32(data).to_bytes(_CRC_BYTES, "big") != sealed[:_CRC_BYTES]:\n',
+                "        if len(sealed) < _CRC_BYTES:\n",
+            ),
+        ),
+        (f"{_CHECKPOINTS}::test_c2_a_flipped_bit_in_a_row_is_found",),
+    ),
+    PlantedBug(
+        "erased content is left in the checkpoint",
+        "erasure",
+        (
+            Edit(
+                _CHECKPOINT,
+                "        if self._writer is None:\n            return True\n",
+                "        if self._writer is not None:\n            return True\n",
+            ),
+        ),
+        ("tests/erasure/test_erasure.py::test_erased_content_is_in_no_byte_of_any_file",),
+    ),
+    PlantedBug(
+        "erased content is left in the log",
+        "erasure",
+        (
+            Edit(
+                "service/gapless_server/core/kinds/erasures.py",
+                '                old.ClearField("body")\n',
+                "",
+            ),
+        ),
+        ("tests/erasure/test_erasure.py::test_erased_content_is_in_no_byte_of_any_file",),
+    ),
+    PlantedBug(
+        "a newer format is read as if it were this one",
+        "upgrade",
+        (
+            Edit(
+                _SQLITE,
+                "        if version != FORMAT_VERSION:\n",
+                "        if version < FORMAT_VERSION:\n",
+            ),
+        ),
+        (
+            "tests/journal/test_sqlite_files.py"
+            "::test_a_newer_format_is_refused_and_both_versions_are_named",
+        ),
+    ),
+    PlantedBug(
+        "a backup is restored without a recount",
+        "G8",
+        (
+            Edit(
+                "service/gapless_server/backup/places.py",
+                "        if checked.breaches:\n",
+                "        if checked.breaches and not checked.head:\n",
+            ),
+        ),
+        (
+            "tests/backup/test_backup.py"
+            "::test_g8_a_backup_whose_log_was_changed_and_manifest_made_to_fit_is_refused",
+        ),
+    ),
+    PlantedBug(
+        "a map's order gets into the state",
+        "G10",
+        (
+            Edit(
+                "service/gapless_server/core/kinds/channels.py",
+                "    return tuple(sorted(attributes.items())) if attributes else ()",
+                "    return tuple(attributes.items()) if attributes else ()",
+            ),
+        ),
+        (
+            "tests/core/test_channels.py"
+            "::TestDeterminism::test_g10_attributes_lie_in_the_state_in_the_order_of_their_keys",
+        ),
+    ),
+)

@@ -1,0 +1,77 @@
+"""Bugs about who may write a log, and how much of a thing may be there."""
+
+from __future__ import annotations
+
+from tests.reliability.planted_bugs.planting import Edit, PlantedBug
+
+_OWNERSHIP = "tests/journal/test_sqlite_ownership.py"
+_QUEUE = "service/gapless_server/writer/queue.py"
+_LIMITS = "tests/writer/test_limits.py"
+
+BUGS = (
+    PlantedBug(
+        "the lock of the files is not taken",
+        "G9",
+        (
+            Edit(
+                "service/gapless_server/journal/ownership.py",
+                "            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+                "            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+            ),
+        ),
+        (
+            f"{_OWNERSHIP}::test_g9_a_second_process_is_told_who_has_the_directory",
+            f"{_OWNERSHIP}::test_g9_a_log_is_owned_through_a_link_in_another_directory_too",
+        ),
+    ),
+    PlantedBug(
+        "only the directory is owned, not the log",
+        "G9",
+        (
+            Edit(
+                "service/gapless_server/journal/sqlite.py",
+                "        self._lock = FileLock(self._path, self._owner_path)\n        try:\n",
+                "        try:\n",
+            ),
+        ),
+        (f"{_OWNERSHIP}::test_g9_a_log_is_owned_through_a_link_in_another_directory_too",),
+    ),
+    PlantedBug(
+        "the queue has no end",
+        "G7",
+        (
+            Edit(
+                _QUEUE,
+                "        if self._commands + len(frame.commands) > limits.queue_commands_max:\n",
+                "        if len(frame.commands) > limits.queue_commands_max:\n",
+            ),
+        ),
+        (f"{_LIMITS}::test_g7_a_queue_full_of_commands_refuses_and_says_when_to_come_again",),
+        quick=True,
+    ),
+    PlantedBug(
+        "the bytes of the queue are not given back",
+        "G7",
+        (
+            Edit(
+                _QUEUE,
+                "        self._bytes -= sum(frame.size_bytes for frame in taken)\n",
+                "",
+            ),
+        ),
+        (f"{_LIMITS}::test_g7_a_queue_gives_the_bytes_back_of_what_was_committed",),
+    ),
+    PlantedBug(
+        "draining drops what is queued",
+        "G3",
+        (
+            Edit(
+                "service/gapless_server/writer/namespace.py",
+                "                if self._queue or self._something_is_due():\n",
+                "                if not self._closing and (self._queue or"
+                " self._something_is_due()):\n",
+            ),
+        ),
+        (f"{_LIMITS}::test_draining_commits_what_is_queued_and_refuses_what_comes",),
+    ),
+)
