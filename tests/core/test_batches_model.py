@@ -15,6 +15,7 @@ from gapless.v1.pool_reservations_pb2 import ReleaseReservationRequest, ReserveN
 from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
 from gapless.v1.read_markers_pb2 import MarkReadRequest
 from gapless_server.core.kernel import Context
+from gapless_server.core.plain import to_message
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
 from tests.core import chat_commands as chat
@@ -109,8 +110,8 @@ def run_apart(story: Story, state: State, commands: list[Message]) -> Apart:
         except Refused as refusal:
             return apart._replace(refusal=refusal)
         KERNEL.evolve(state, decision.events, story.moment)
-        apart.events.extend(decision.events)
-        apart.responses.append(decision.response)
+        apart.events.extend(map(to_message, decision.events))
+        apart.responses.append(to_message(decision.response))
         apart.changed.append(bool(decision.events))
     return apart
 

@@ -23,7 +23,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gapless_server.core.unions import message_class
-from gapless_server.core.wire import VARINTS, bytes_tag, holds_map, is_map, number_tag
+from gapless_server.core.wire import (
+    SMALL_VARINTS,
+    VARINTS,
+    bytes_tag,
+    holds_map,
+    is_map,
+    number_tag,
+)
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -37,6 +44,8 @@ _NUMBERS = (
 )
 _SCALARS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, *_NUMBERS)
 _INDENT = "    "
+# The expression of a number as a varint, small ones out of a table.
+_LOOKED_UP = f"{{0}}[{{1}}] if 0 <= {{1}} < {len(SMALL_VARINTS)} else VARINTS[{{1}}]"
 
 
 class Plain(msgspec.Struct, gc=False):
@@ -140,38 +149,56 @@ def _write_slowly(message: Plain) -> bytes:
 def _compile_writer(
     fields: list[FieldDescriptor], defaults: Mapping[str, Any]
 ) -> Callable[[Any], bytes]:
-    """Returns the function that serializes: one straight line through the fields.
+    """Returns the function that serializes: one straight line through the fields, and one join.
 
     As the methods of a dataclass are, it is compiled from text, which is made of the names of the
     fields alone.
     """
-    names: dict[str, Any] = {"VARINTS": VARINTS, "write_slowly": _write_slowly}
-    lines = ["def write(message):", f"{_INDENT}parts = []"]
+    names: dict[str, Any] = {
+        "SMALL": SMALL_VARINTS,
+        # Of numbers, and lengths of texts, of which 0 is not written.
+        "PRESENT": [b"", *SMALL_VARINTS[1:]],
+        "VARINTS": VARINTS,
+        "join": b"".join,
+        "write_slowly": _write_slowly,
+    }
+    lines, parts = ["def write(message):"], list[str]()
     for one in sorted(fields, key=lambda one: one.number):
-        number = one.number
-        names[f"tag_{number}"] = (number_tag if one.type in _NUMBERS else bytes_tag)(number)
-        names[f"absent_{number}"] = defaults[one.name]
-        lines += [_INDENT + line for line in _writing(one)]
-    lines.append(f"{_INDENT}return b''.join(parts)")
-    exec("\n".join(lines), names)  # noqa: S102 - made of field names and numbers: see above
+        tag = (number_tag if one.type in _NUMBERS else bytes_tag)(one.number)
+        names |= {f"tag_{one.name}": tag, f"absent_{one.name}": defaults[one.name]}
+        lines += [_INDENT + line for line in _preparing(one)]
+        parts += _parts(one)
+    lines.append(f"{_INDENT}return join(({', '.join(parts)},))")
+    exec("\n".join(lines), names)  # noqa: S102 - made of field names: see above
     write: Callable[[Any], bytes] = names["write"]
     return write
 
 
-def _writing(one: FieldDescriptor) -> Iterator[str]:
-    """Yields the lines that add the parts of a field."""
-    tag = f"tag_{one.number}"
-    yield f"value = message.{one.name}"
+def _preparing(one: FieldDescriptor) -> Iterator[str]:
+    """Yields the lines that get what is to be written of a field."""
+    name = one.name
+    yield f"{name} = message.{name}"
     if is_map(one):
-        yield "if value: return write_slowly(message)"
-    elif one.type in _NUMBERS:
-        yield f"if value: parts += ({tag}, VARINTS[value])"
-    else:
-        is_set, data = "value", "value"
+        yield f"if {name}: return write_slowly(message)"
+    elif one.message_type is not None:
+        yield f"if {name} is absent_{name}: start_{name} = {name} = b''"
+        yield "else:"
+        yield f"{_INDENT}{name} = {name}.SerializeToString(); size = len({name})"
+        yield f"{_INDENT}start_{name} = tag_{name} + {_LOOKED_UP.format('SMALL', 'size')}"
+    elif one.type not in _NUMBERS:
         if one.type == FieldDescriptor.TYPE_STRING:
-            data = "value.encode()"
-        elif one.message_type is not None:
-            is_set, data = f"value is not absent_{one.number}", "value.SerializeToString()"
-        yield f"if {is_set}:"
-        yield f"{_INDENT}data = {data}"
-        yield f"{_INDENT}parts += ({tag}, VARINTS[len(data)], data)"
+            yield f"{name} = {name}.encode()"
+        yield f"size_{name} = len({name})"
+
+
+def _parts(one: FieldDescriptor) -> list[str]:
+    """Returns the expressions of the parts of a field; of one that is not set, they are empty."""
+    name = one.name
+    if is_map(one):
+        return []
+    if one.message_type is not None:
+        return [f"start_{name}", name]
+    tag = f"tag_{name} if {name} else b''"
+    if one.type in _NUMBERS:
+        return [tag, _LOOKED_UP.format("PRESENT", name)]
+    return [tag, _LOOKED_UP.format("PRESENT", f"size_{name}"), name]

@@ -45,7 +45,9 @@ _LOWER_HALVES = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in ra
 _LOWER_HALF = _LOOKED_UP - 1
 _UINT64_MAX = 2**64 - 1
 _TWO_HALVES = 1 << 2 * _LOOKED_UP_BITS
-VARINTS = _Varints((value, _varint(value)) for value in range(_LOOKED_UP))
+# Looked up in a third of the time of `VARINTS`.
+SMALL_VARINTS = [_varint(value) for value in range(_LOOKED_UP)]
+VARINTS = _Varints(enumerate(SMALL_VARINTS))
 
 
 def number_tag(number: int) -> bytes:
