@@ -10,6 +10,7 @@ import asyncio
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,11 +27,13 @@ class Window:
     """The measured time, and the posts that were answered in it."""
 
     def __init__(self, load: Load, seed: int) -> None:
+        self._channel_ids = load.channel_ids()
         self._load = load
         self._random = random.Random(seed)  # noqa: S311 - which channel is next
         self._body = bytes(range(32, 32 + BODY_BYTES // 2)) * 2
         self.tally = Tally()
-        self.recent: list[tuple[Post, int]] = []
+        # The last posts of this window and their sequences.
+        self.recent: deque[tuple[Post, int]] = deque(maxlen=REPEATS)
         self.begin = self.end = 0.0
 
     def start(self) -> None:
@@ -41,11 +44,23 @@ class Window:
 
     def next_post(self) -> tuple[int, Post]:
         """A post to a channel at random."""
-        load = self._load
-        channel = 0 if load.channels == 1 else self._random.randrange(load.channels)
-        return channel, Post(load.channel_id(channel), new_request_id(), self._body)
+        channels = self._load.channels
+        channel = 0 if channels == 1 else self._random.randrange(channels)
+        return channel, Post(self._channel_ids[channel], new_request_id(), self._body)
 
-    def answered(
+    def post_answered(
+        self, channel: int, post: Post, sequence: int, sent: float, now: float
+    ) -> None:
+        """Counts the answer of a call with one post."""
+        tally = self.tally
+        tally.channels.append(channel)
+        tally.sequences.append(sequence)
+        if self.begin <= now < self.end:
+            tally.posts += 1
+            tally.latencies_seconds.append(now - sent)
+        self.recent.append((post, sequence))
+
+    def frame_answered(
         self,
         channels: Sequence[int],
         posts: Sequence[Post],
@@ -53,7 +68,7 @@ class Window:
         sent: float,
         now: float,
     ) -> None:
-        """Counts the answer of one call."""
+        """Counts the answer of a call with a frame."""
         tally = self.tally
         tally.channels.extend(channels)
         tally.sequences.extend(sequences)
@@ -61,8 +76,6 @@ class Window:
             tally.posts += len(posts)
             tally.latencies_seconds.append(now - sent)
         self.recent.append((posts[0], sequences[0]))
-        if len(self.recent) > 2 * REPEATS:
-            del self.recent[:REPEATS]
 
 
 async def run_async(
@@ -76,7 +89,7 @@ async def run_async(
         window.start()
         caller = _frames if load.frame_posts else _posts
         await asyncio.gather(*(caller(driver, load, window) for _ in range(load.in_flight)))
-        for post, sequence in window.recent[-REPEATS:]:
+        for post, sequence in window.recent:
             check_repeat(window.tally, post, sequence, await driver.post(post))
     finally:
         await driver.close()
@@ -91,7 +104,7 @@ async def _posts(driver: AsyncDriver, _load: Load, window: Window) -> None:
         sent = clock()
         sequence = await driver.post(post)
         now = clock()
-        window.answered((channel,), (post,), (sequence,), sent, now)
+        window.post_answered(channel, post, sequence, sent, now)
 
 
 async def _frames(driver: AsyncDriver, load: Load, window: Window) -> None:
@@ -102,7 +115,7 @@ async def _frames(driver: AsyncDriver, load: Load, window: Window) -> None:
         sent = clock()
         sequences = await driver.post_frame(posts)
         now = clock()
-        window.answered(channels, posts, sequences, sent, now)
+        window.frame_answered(channels, posts, sequences, sent, now)
 
 
 def run_blocking(
@@ -131,7 +144,7 @@ def run_blocking(
         if failures:
             raise failures[0]
         tally = _merged(windows, load)
-        for post, sequence in windows[0].recent[-REPEATS:]:
+        for post, sequence in windows[0].recent:
             check_repeat(tally, post, sequence, driver.post(post))
     finally:
         driver.close()
@@ -139,15 +152,22 @@ def run_blocking(
 
 
 def _call_until_end(driver: BlockingDriver, load: Load, window: Window) -> None:
-    count = load.frame_posts or 1
     clock = time.perf_counter
     now = clock()
     while now < window.end:
-        channels, posts = zip(*(window.next_post() for _ in range(count)), strict=True)
-        sent = clock()
-        sequences = driver.post_frame(posts) if load.frame_posts else (driver.post(posts[0]),)
-        now = clock()
-        window.answered(channels, posts, sequences, sent, now)
+        if load.frame_posts:
+            pairs = [window.next_post() for _ in range(load.frame_posts)]
+            channels, posts = zip(*pairs, strict=True)
+            sent = clock()
+            sequences = driver.post_frame(posts)
+            now = clock()
+            window.frame_answered(channels, posts, sequences, sent, now)
+        else:
+            channel, post = window.next_post()
+            sent = clock()
+            sequence = driver.post(post)
+            now = clock()
+            window.post_answered(channel, post, sequence, sent, now)
 
 
 def _merged(windows: Sequence[Window], load: Load) -> Tally:
