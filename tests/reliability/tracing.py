@@ -6,6 +6,7 @@ means the same in every run.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,8 +27,19 @@ _ATTACH_SECONDS_MAX: Final = 30.0
 _LINE: Final = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _FILE: Final = re.compile(r"^\d+<([^>]*)>|^(?:AT_FDCWD[^,]*, )?\"([^\"]*)\"")
 
+
+def _reason_against_strace() -> str:
+    """Returns why no tracer can be attached to a process here; nothing if one can be."""
+    if shutil.which("strace") is None:
+        return "strace is not installed (apt-get install strace)"
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if os.geteuid() != 0 and scope.exists() and scope.read_text().strip() != "0":
+        return f"{scope} lets only root attach strace to a process"
+    return ""
+
+
 needs_strace = pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace is not installed (apt-get install strace)"
+    bool(_reason_against_strace()), reason=_reason_against_strace() or "strace works here"
 )
 
 
