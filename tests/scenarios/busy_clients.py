@@ -11,13 +11,15 @@ import math
 import multiprocessing
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from gapless import AsyncClient, Entry, Receipt
+from google.protobuf.message import Message
+
+from gapless import AsyncClient, Entry, GaplessError, Receipt
 from tests.scenarios.processes import Place
 
 CHANNELS: Final = ("red", "green", "blue")
@@ -37,8 +39,64 @@ class Acknowledged(NamedTuple):
     position: int
     replayed: bool
     changed: bool
-    # The numbers and names that the event must have: those of the answer, by field.
-    said: tuple[tuple[str, str | int], ...]
+    # The answer without its receipt, as bytes; empty for a batch.
+    answer: bytes
+
+
+# What a command was answered: its receipt, and its response if it is one command alone.
+Answered = tuple[Receipt, Message | None]
+
+
+class Repertoire(Protocol):
+    """What a client process sends; made in the process, with a name and a source of chance."""
+
+    async def send(self, client: AsyncClient, request_id: str) -> Answered:
+        """Sends one command. Raises GaplessError if it is refused."""
+        ...
+
+
+MakeRepertoire = Callable[[str, random.Random], Repertoire]
+
+
+class ChatCommands:
+    """Messages, replies, reactions and memberships in a few channels."""
+
+    def __init__(self, name: str, chance: random.Random) -> None:
+        self.name = name
+        self.chance = chance
+        self.posted: list[tuple[str, str]] = []
+
+    async def send(self, client: AsyncClient, request_id: str) -> Answered:
+        """Sends one command."""
+        kind = self.chance.random()
+        if kind < 0.6 or not self.posted:
+            return await self.post(client, request_id)
+        channel_id, message_id = self.chance.choice(self.posted)
+        if kind < 0.8:
+            return both(
+                await client.threads.reply(
+                    channel_id, message_id, self.name, "reply", request_id=request_id
+                )
+            )
+        if kind < 0.9:
+            return both(
+                await client.reactions.toggle(
+                    channel_id, message_id, self.name, EMOJI, request_id=request_id
+                )
+            )
+        return both(await client.memberships.join(channel_id, self.name, request_id=request_id))
+
+    async def post(self, client: AsyncClient, request_id: str) -> Answered:
+        """Posts a message, and remembers it."""
+        channel_id = self.chance.choice(CHANNELS)
+        posted = await client.messages.post(channel_id, self.name, "message", request_id=request_id)
+        self.posted.append((channel_id, posted.message_id))
+        return both(posted)
+
+
+def both(response: Any) -> Answered:
+    """Returns a response with its receipt."""
+    return response.receipt, response
 
 
 class Watched(NamedTuple):
@@ -53,6 +111,8 @@ class Report:
     """What one process has to tell."""
 
     acknowledged: list[Acknowledged] = field(default_factory=list)
+    # Request ids of commands that were refused: they must have no effect.
+    refused: list[str] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     failure: str = ""
 
@@ -60,11 +120,15 @@ class Report:
 class BusyClients:
     """Processes that are at work."""
 
-    def __init__(self, place: Place, count: int, seed: int) -> None:
+    def __init__(
+        self, place: Place, count: int, seed: int, repertoire: MakeRepertoire, tasks: int
+    ) -> None:
         self._running = []
         for index in range(count):
             home, away = _context.Pipe()
-            process = _context.Process(target=_run, args=(away, place, index, seed))
+            process = _context.Process(
+                target=_run, args=(away, place, index, seed, repertoire, tasks)
+            )
             process.start()
             away.close()
             self._running.append((process, home))
@@ -101,19 +165,37 @@ class BusyClients:
 
 
 @contextmanager
-def busy_clients(place: Place, count: int, seed: int) -> Iterator[BusyClients]:
-    """Gives client processes that are at work, and ends them."""
-    clients = BusyClients(place, count, seed)
+def busy_clients(
+    place: Place,
+    count: int,
+    seed: int,
+    repertoire: MakeRepertoire = ChatCommands,
+    tasks: int = TASKS,
+) -> Iterator[BusyClients]:
+    """Gives client processes that are at work, and ends them.
+
+    `repertoire` is picklable: a class of a module. Each process has `tasks` commands under way.
+    """
+    clients = BusyClients(place, count, seed, repertoire, tasks)
     try:
         yield clients
     finally:
         clients.end()
 
 
-def _run(away: Connection, place: Place, index: int, seed: int) -> None:
+def _run(
+    away: Connection,
+    place: Place,
+    index: int,
+    seed: int,
+    repertoire: MakeRepertoire,
+    tasks: int,
+) -> None:
     """Runs in the process."""
+    name = f"client{index}"
+    commands = repertoire(name, random.Random(f"{seed} {index}"))
     try:
-        asyncio.run(_Busy(away, place, index, seed).run())
+        asyncio.run(_Busy(away, place, name, commands, tasks).run())
     except BaseException:
         away.send(Report(failure=traceback.format_exc()))
 
@@ -121,21 +203,23 @@ def _run(away: Connection, place: Place, index: int, seed: int) -> None:
 class _Busy:
     """One process at work."""
 
-    def __init__(self, away: Connection, place: Place, index: int, seed: int) -> None:
+    def __init__(
+        self, away: Connection, place: Place, name: str, commands: Repertoire, tasks: int
+    ) -> None:
         self._away = away
         self._place = place
-        self._name = f"client{index}"
-        self._random = random.Random(f"{seed} {index}")
+        self._name = name
+        self._commands = commands
+        self._tasks = tasks
         self._report = Report()
         self._stopping = False
-        self._posted: list[tuple[str, str]] = []
 
     async def run(self) -> None:
         async with AsyncClient(
             self._place.address, namespace=self._place.namespace, timeout=math.inf
         ) as client:
             watching = asyncio.create_task(self._watch(client))
-            workers = [asyncio.create_task(self._work(client, n)) for n in range(TASKS)]
+            workers = [asyncio.create_task(self._work(client, n)) for n in range(self._tasks)]
             await asyncio.to_thread(self._away.recv)
             self._stopping = True
             await asyncio.gather(*workers)
@@ -148,36 +232,13 @@ class _Busy:
         number = 0
         while not self._stopping:
             number += 1
-            acknowledged = await self._command(client, f"{self._name}-{task}-{number}")
-            self._report.acknowledged.append(acknowledged)
-
-    async def _command(self, client: AsyncClient, request_id: str) -> Acknowledged:
-        kind = self._random.random()
-        if kind < 0.6 or not self._posted:
-            return await self._post(client, request_id)
-        channel_id, message_id = self._random.choice(self._posted)
-        if kind < 0.8:
-            reply = await client.threads.reply(
-                channel_id, message_id, self._name, "reply", request_id=request_id
-            )
-            said = (("message_id", reply.message_id), ("thread_sequence", reply.thread_sequence))
-            return _acknowledged(request_id, reply.receipt, *said)
-        if kind < 0.9:
-            toggled = await client.reactions.toggle(
-                channel_id, message_id, self._name, EMOJI, request_id=request_id
-            )
-            return _acknowledged(request_id, toggled.receipt, ("message_id", message_id))
-        joined = await client.memberships.join(channel_id, self._name, request_id=request_id)
-        return _acknowledged(request_id, joined.receipt, ("user_id", self._name))
-
-    async def _post(self, client: AsyncClient, request_id: str) -> Acknowledged:
-        channel_id = self._random.choice(CHANNELS)
-        posted = await client.messages.post(
-            channel_id, self._name, "message", request_id=request_id
-        )
-        self._posted.append((channel_id, posted.message_id))
-        said = (("message_id", posted.message_id), ("sequence", posted.sequence))
-        return _acknowledged(request_id, posted.receipt, *said)
+            request_id = f"{self._name}-{task}-{number}"
+            try:
+                receipt, response = await self._commands.send(client, request_id)
+            except GaplessError:
+                self._report.refused.append(request_id)
+            else:
+                self._report.acknowledged.append(_acknowledged(request_id, receipt, response))
 
     async def _watch(self, client: AsyncClient) -> None:
         async with client.events.watch(from_start=True) as watch:
@@ -195,5 +256,14 @@ class _Busy:
         watching.cancel()
 
 
-def _acknowledged(request_id: str, receipt: Receipt, *said: tuple[str, str | int]) -> Acknowledged:
-    return Acknowledged(request_id, receipt.position, receipt.replayed, receipt.changed, said)
+def _acknowledged(request_id: str, receipt: Receipt, response: Message | None) -> Acknowledged:
+    answer = b"" if response is None else without_receipt(response)
+    return Acknowledged(request_id, receipt.position, receipt.replayed, receipt.changed, answer)
+
+
+def without_receipt(response: Message) -> bytes:
+    """Returns what a response says beside its receipt, as bytes."""
+    rest = type(response)()
+    rest.CopyFrom(response)
+    rest.ClearField("receipt")
+    return rest.SerializeToString(deterministic=True)

@@ -73,6 +73,8 @@ class LogFile:
             self.last_position: int = self._value(
                 "SELECT last_position FROM rounds ORDER BY first_position DESC LIMIT 1", 0
             )
+            if not isinstance(self.last_position, int):
+                raise Corrupt(f"{path}: the row of its last round is damaged")
             self.witnessed = self._witnessed(seen)
         except sqlite3.DatabaseError as error:
             self._close.close()
