@@ -63,7 +63,8 @@ class CommandServicer:
         self._namespaces = namespaces
         self._limits = limits
         self._gate = StreamGate("pipeline", limits.streams_max)
-        self._streams: set[_Stream] = set()
+        # In the order in which they began: they end in an order that does not change by itself.
+        self._streams: dict[_Stream, None] = {}
         self._stopping = False
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -129,7 +130,7 @@ class CommandServicer:
                 frames.put_nowait(refusal)
 
         reader = asyncio.create_task(take_in(), name="pipeline reader")
-        self._streams.add(frames)
+        self._streams[frames] = None
         try:
             while (frame := await frames.get()) is not None:
                 if isinstance(frame, Refused):
@@ -138,7 +139,7 @@ class CommandServicer:
                 yield _response(outcomes)
                 places.release()
         finally:
-            self._streams.discard(frames)
+            self._streams.pop(frames, None)
             reader.cancel()
 
     def _submitted(self, data: bytes, namespace: Namespace, caller: str) -> Frame:

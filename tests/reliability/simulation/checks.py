@@ -217,6 +217,8 @@ def _missed(evidence: Evidence, log: Log, read: HeadRead) -> Command | None:
     for command in evidence.records.commands:
         if command.response is None or command.returned > read.invoked:
             continue
+        if (command.first_history, command.last_history) != (read.first_history,) * 2:
+            continue  # a restore may have dropped it, and a late twin brought it again
         stored = log.of(command)
         if stored and _sequence(stored.entry, read.channel_id) > read.head_sequence:
             return command

@@ -237,7 +237,8 @@ def _change_list(chance: random.Random, known: Known) -> Sending:
         items = terms.client.list_items
         if what < 0.5:
             item_id = f"item-{terms.request_id}"
-            known.items.append(item_id)
+            if item_id not in known.items:
+                known.items.append(item_id)
             return await items.insert(LIST, {item_id: "text"}, at_end=True, **terms.options)
         if what < 0.75:
             return await items.move(LIST, item, after=other, **terms.options)

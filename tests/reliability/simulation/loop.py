@@ -127,14 +127,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def close(self) -> None:
         """Ends everything that still waits, as its garbage collection would."""
-        for task in self._tasks:
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio does
-                _close_coroutine(task)
+        self.run_until_complete(self._end_all())
         self._tasks.clear()
         self._handles.clear()
         self._timers.clear()
         super().close()
+
+    async def _end_all(self) -> None:
+        this = asyncio.current_task()
+        for task in self._tasks:
+            if task is not this and not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio does
+                _close_coroutine(task)
 
     def _new_task(
         self,
