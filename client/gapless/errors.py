@@ -22,6 +22,7 @@ __all__ = [
     "BackupNotSupported",
     "BalanceBelowFloor",
     "BalanceOverflow",
+    "BatchLeadsToTooMuch",
     "BatchTooLarge",
     "CallCancelledError",
     "ChannelAlreadyExists",
@@ -431,6 +432,21 @@ class CommandTooLarge(InvalidArgumentError):
     """
 
     reason = "COMMAND_TOO_LARGE"
+    retry_advice = RetryAdvice.NEVER
+
+
+class BatchLeadsToTooMuch(InvalidArgumentError):
+    """What a batch leads to is too large for one entry of the log.
+
+    Text: with commands[{batch_index}] the events or the results of the batch have more than
+    {bytes_max} bytes, so nothing of it was done. Send it as several.
+
+    Metadata: ``bytes_max``, ``batch_index``.
+
+    Send again: no: change the request.
+    """
+
+    reason = "BATCH_LEADS_TO_TOO_MUCH"
     retry_advice = RetryAdvice.NEVER
 
 
@@ -1236,6 +1252,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "CURSOR_RESET": CursorReset,
     "LOG_UNAVAILABLE": LogUnavailable,
     "COMMAND_TOO_LARGE": CommandTooLarge,
+    "BATCH_LEADS_TO_TOO_MUCH": BatchLeadsToTooMuch,
     "BATCH_TOO_LARGE": BatchTooLarge,
     "GUARD_FAILED": GuardFailed,
     "DISK_FULL": DiskFull,

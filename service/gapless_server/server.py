@@ -20,6 +20,7 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.rpc import commands, events, operations
+from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import kind_handlers, kind_services
 from gapless_server.settings import Settings
 from gapless_server.writer.clock import Clock, SystemClock
@@ -80,8 +81,9 @@ class Server:
             ),
             pages,
         )
+        self._gauge = LoopGauge()
         self._operations = operations.OperationsServicer(
-            self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max
+            self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
         self._health = health.aio.HealthServicer()
         self._grpc = self._grpc_server(pages)
@@ -105,6 +107,7 @@ class Server:
                 " port with --port"
             ) from error
         await self._grpc.start()
+        self._gauge.start()
         self._store.announce(self.address)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         self._idle_task = asyncio.create_task(self._close_idle_namespaces())
@@ -128,6 +131,7 @@ class Server:
         await self._grpc.stop(self.settings.grace_seconds)
         await self.namespaces.close()
         await self._store.close()
+        self._gauge.stop()
         _log.info("stopped")
 
     def _namespaces(self, settings: Settings) -> Namespaces:

@@ -13,10 +13,11 @@ from gapless.v1.guards_pb2 import Guard
 from gapless.v1.memberships_pb2 import JoinChannelRequest, MemberJoined
 from gapless.v1.messages_pb2 import MessagePosted, PostMessageRequest
 from gapless.v1.threads_pb2 import ReplyPosted
-from gapless_server.core.batches import BATCH_COMMANDS_MAX
+from gapless_server.core.batches import BATCH_COMMANDS_MAX, ENTRY_BYTES_MAX
 from gapless_server.core.kernel import Context, Decision, Kernel, Kind
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.refusals import Refused
+from tests.core import pool_commands as pools
 from tests.core.batch_commands import batch, member
 from tests.core.chat_commands import (
     ANN,
@@ -250,3 +251,21 @@ def test_a_fault_in_one_member_leaves_nothing_of_the_batch() -> None:
 
     assert story.state.digest() == before
     assert story.when(batch(post())).results[0].post_message.sequence == 1
+
+
+@pytest.mark.parametrize("grown", ["events", "results"])
+def test_g6_a_batch_that_leads_to_more_than_an_entry_may_hold_is_refused_and_leaves_nothing(
+    grown: str,
+) -> None:
+    """A member of a few bytes asks for 1,000 numbers, or is answered with those it has."""
+    story = Story().given(pools.create((10**12, 2 * 10**12)))
+    asking = [pools.reserve_group(f"k{index}", 1000) for index in range(600)]
+    if grown == "results":
+        story.given(asking[0])
+        asking = [asking[0]] * len(asking)
+
+    refused = story.then_refused(batch(*asking), "BATCH_LEADS_TO_TOO_MUCH")
+
+    assert 0 < int(refused.metadata["batch_index"]) < 600
+    assert refused.metadata["bytes_max"] == str(ENTRY_BYTES_MAX)
+    story.assert_sound()

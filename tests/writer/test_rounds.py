@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gapless.v1.channels_pb2 import ArchiveChannelRequest
-from gapless.v1.commands_pb2 import Command
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless_server.core.kernel import Kernel, Kind
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.refusals import invalid_field
@@ -241,3 +241,23 @@ async def test_g7_thousands_of_commands_let_the_loop_breathe(namespace: Namespac
 
     assert turns >= 10
     assert await channel_head(namespace) == 5_000
+
+
+async def test_g7_one_batch_lets_the_loop_breathe_and_nobody_sees_a_part_of_it(
+    namespace: Namespace,
+) -> None:
+    """The reads that come meanwhile are answered when all of it is durable (G5)."""
+    await run(namespace, create())
+    members = [post("", f"{n}") for n in range(1000)]
+    batch = Command(execute_batch=ExecuteBatchRequest(request_id="batch", commands=members))
+    frame = frame_of(batch)
+    reads: list[asyncio.Task[int]] = []
+
+    namespace.submit(frame)
+    while not frame.outcomes.done():
+        reads.append(asyncio.create_task(channel_head(namespace)))
+        await asyncio.sleep(0)
+
+    assert len(reads) >= 10
+    # The first came before the batch was begun.
+    assert set(await asyncio.gather(*reads[1:])) == {1000}

@@ -61,6 +61,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The log cannot be opened now, for example because another process has it open."""
     ERROR_REASON_COMMAND_TOO_LARGE: _ErrorReason.ValueType  # 22
     """A command keeps its field rules and is too large as a whole."""
+    ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: _ErrorReason.ValueType  # 24
+    """What a batch leads to is too large for one entry of the log."""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
     """A batch holds too many commands."""
     ERROR_REASON_GUARD_FAILED: _ErrorReason.ValueType  # 16
@@ -212,6 +214,8 @@ ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 21
 """The log cannot be opened now, for example because another process has it open."""
 ERROR_REASON_COMMAND_TOO_LARGE: ErrorReason.ValueType  # 22
 """A command keeps its field rules and is too large as a whole."""
+ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: ErrorReason.ValueType  # 24
+"""What a batch leads to is too large for one entry of the log."""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
 """A batch holds too many commands."""
 ERROR_REASON_GUARD_FAILED: ErrorReason.ValueType  # 16

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from gapless.v1 import options_pb2 as gapless_dot_v1_dot_options__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgapless/v1/operations.proto\x12\ngapless.v1\x1a\x18gapless/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xa0\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07journal\x18\x02 \x01(\t\x12\x17\n\x0fjournal_version\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14open_namespace_count\x18\x05 \x01(\x05\"F\n\x15ListNamespacesRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"E\n\x16ListNamespacesResponse\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13GetNamespaceRequest\"\xb8\x01\n\x14GetNamespaceResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x12\x12\n\nchain_hash\x18\x04 \x01(\x0c\x12\x34\n\x10head_commit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65rasure_pending\x18\x06 \x01(\x08\"\x18\n\x16\x42\x61\x63kupNamespaceRequest\"e\n\x17\x42\x61\x63kupNamespaceResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1a.gapless.v1.BackupManifestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\xe4\x01\n\x0e\x42\x61\x63kupManifest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x12\x12\n\nchain_hash\x18\x04 \x01(\x0c\x12\x16\n\x0e\x66ormat_version\x18\x05 \x01(\x05\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x11\n\tfile_hash\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf3\x02\n\x11OperationsService\x12T\n\rGetServerInfo\x12 .gapless.v1.GetServerInfoRequest\x1a!.gapless.v1.GetServerInfoResponse\x12W\n\x0eListNamespaces\x12!.gapless.v1.ListNamespacesRequest\x1a\".gapless.v1.ListNamespacesResponse\x12Q\n\x0cGetNamespace\x12\x1f.gapless.v1.GetNamespaceRequest\x1a .gapless.v1.GetNamespaceResponse\x12\\\n\x0f\x42\x61\x63kupNamespace\x12\".gapless.v1.BackupNamespaceRequest\x1a#.gapless.v1.BackupNamespaceResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgapless/v1/operations.proto\x12\ngapless.v1\x1a\x18gapless/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xd2\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07journal\x18\x02 \x01(\t\x12\x17\n\x0fjournal_version\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14open_namespace_count\x18\x05 \x01(\x05\x12\x30\n\rlongest_pause\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x15ListNamespacesRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xa2\xa4\x19\x02(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"E\n\x16ListNamespacesResponse\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13GetNamespaceRequest\"\xb8\x01\n\x14GetNamespaceResponse\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x12\x12\n\nchain_hash\x18\x04 \x01(\x0c\x12\x34\n\x10head_commit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x65rasure_pending\x18\x06 \x01(\x08\"\x18\n\x16\x42\x61\x63kupNamespaceRequest\"e\n\x17\x42\x61\x63kupNamespaceResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1a.gapless.v1.BackupManifestH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"\xe4\x01\n\x0e\x42\x61\x63kupManifest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x15\n\rhead_position\x18\x03 \x01(\x03\x12\x12\n\nchain_hash\x18\x04 \x01(\x0c\x12\x16\n\x0e\x66ormat_version\x18\x05 \x01(\x05\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x11\n\tfile_hash\x18\x08 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf3\x02\n\x11OperationsService\x12T\n\rGetServerInfo\x12 .gapless.v1.GetServerInfoRequest\x1a!.gapless.v1.GetServerInfoResponse\x12W\n\x0eListNamespaces\x12!.gapless.v1.ListNamespacesRequest\x1a\".gapless.v1.ListNamespacesResponse\x12Q\n\x0cGetNamespace\x12\x1f.gapless.v1.GetNamespaceRequest\x1a .gapless.v1.GetNamespaceResponse\x12\\\n\x0f\x42\x61\x63kupNamespace\x12\".gapless.v1.BackupNamespaceRequest\x1a#.gapless.v1.BackupNamespaceResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +36,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTNAMESPACESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTNAMESPACESREQUEST'].fields_by_name['page_size']._serialized_options = b'\242\244\031\002(\000'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=102
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=124
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=127
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=287
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=289
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=359
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=361
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=430
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=432
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=453
-  _globals['_GETNAMESPACERESPONSE']._serialized_start=456
-  _globals['_GETNAMESPACERESPONSE']._serialized_end=640
-  _globals['_BACKUPNAMESPACEREQUEST']._serialized_start=642
-  _globals['_BACKUPNAMESPACEREQUEST']._serialized_end=666
-  _globals['_BACKUPNAMESPACERESPONSE']._serialized_start=668
-  _globals['_BACKUPNAMESPACERESPONSE']._serialized_end=769
-  _globals['_BACKUPMANIFEST']._serialized_start=772
-  _globals['_BACKUPMANIFEST']._serialized_end=1000
-  _globals['_OPERATIONSSERVICE']._serialized_start=1003
-  _globals['_OPERATIONSSERVICE']._serialized_end=1374
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=134
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=156
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=159
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=369
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=371
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=441
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=443
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=512
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=514
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=535
+  _globals['_GETNAMESPACERESPONSE']._serialized_start=538
+  _globals['_GETNAMESPACERESPONSE']._serialized_end=722
+  _globals['_BACKUPNAMESPACEREQUEST']._serialized_start=724
+  _globals['_BACKUPNAMESPACEREQUEST']._serialized_end=748
+  _globals['_BACKUPNAMESPACERESPONSE']._serialized_start=750
+  _globals['_BACKUPNAMESPACERESPONSE']._serialized_end=851
+  _globals['_BACKUPMANIFEST']._serialized_start=854
+  _globals['_BACKUPMANIFEST']._serialized_end=1082
+  _globals['_OPERATIONSSERVICE']._serialized_start=1085
+  _globals['_OPERATIONSSERVICE']._serialized_end=1456
 # @@protoc_insertion_point(module_scope)

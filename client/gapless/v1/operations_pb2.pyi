@@ -6,6 +6,7 @@ Operations: what the service and its namespaces are like right now."""
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -36,6 +37,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     JOURNAL_VERSION_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     OPEN_NAMESPACE_COUNT_FIELD_NUMBER: builtins.int
+    LONGEST_PAUSE_FIELD_NUMBER: builtins.int
     version: builtins.str
     """The version of the service."""
     journal: builtins.str
@@ -48,6 +50,13 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the process began to serve."""
 
+    @property
+    def longest_pause(self) -> google.protobuf.duration_pb2.Duration:
+        """The longest time, in processor time and since start_time, for which the service
+        did one thing and looked at nothing else: every call waited so long then.
+        Up to 10 ms more than it was.
+        """
+
     def __init__(
         self,
         *,
@@ -56,9 +65,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         journal_version: builtins.str = ...,
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         open_namespace_count: builtins.int = ...,
+        longest_pause: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["journal", b"journal", "journal_version", b"journal_version", "open_namespace_count", b"open_namespace_count", "start_time", b"start_time", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["longest_pause", b"longest_pause", "start_time", b"start_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["journal", b"journal", "journal_version", b"journal_version", "longest_pause", b"longest_pause", "open_namespace_count", b"open_namespace_count", "start_time", b"start_time", "version", b"version"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse
 

@@ -7,11 +7,13 @@ back at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import zip_longest
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import (
     Command,
     CommandResult,
@@ -21,7 +23,7 @@ from gapless.v1.commands_pb2 import (
 from gapless_server.core.commands import Context, Decision, TypedCommand
 from gapless_server.core.fingerprint import GUARDS_NAME, differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
-from gapless_server.core.plain import to_message
+from gapless_server.core.plain import Plain, to_message
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.state import Moment, State
 
@@ -31,6 +33,15 @@ EXECUTE_BATCH = Command.DESCRIPTOR.fields_by_name["execute_batch"]
 
 # How the length of a part of a batch's fingerprint is written; a part is at most 2,296 bytes.
 _LENGTH_BYTES = 2
+
+# How large the events of a batch may be in all, and how large its response. Not a setting: gRPC
+# clients take messages of up to 4 MiB unless told otherwise, and an entry travels with up to 1 MiB
+# of others. A few bytes of a command can lead to many: a number that is asked for as one of a group
+# is answered with the whole group.
+ENTRY_BYTES_MAX: Final = 5 * 512 * 1024
+
+# What decides a batch: it is done when it returns.
+Steps = Generator[None, None, Decision]
 
 EvolveAll = Callable[[State, Sequence[Message], Moment], None]
 
@@ -89,16 +100,30 @@ class TypedBatch:
 
     def decide(self, state: State, context: Context) -> Decision:
         """Returns what all members lead to; leaves state as it is. Raises Refused."""
+        steps = self.steps(state, context)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                decision: Decision = end.value
+                return decision
+
+    def steps(self, state: State, context: Context) -> Steps:
+        """Decides, with a pause after each member: all of them can take long.
+
+        State is not to be looked at in a pause: it has what the members so far lead to.
+        """
         require(state, self.guards)
         state.undo.begin()
         try:
-            return self._decide_members(state, context)
+            return (yield from self._decide_members(state, context))
         finally:
             state.undo.roll_back()
 
-    def _decide_members(self, state: State, context: Context) -> Decision:
+    def _decide_members(self, state: State, context: Context) -> Steps:
         events: list[Message] = []
         response = ExecuteBatchResponse()
+        events_bytes = response_bytes = 0
         for index, member in enumerate(self.members):
             own_ids = f"{context.id_prefix}{index:x}-"
             try:
@@ -107,10 +132,20 @@ class TypedBatch:
                 path = f"commands[{index}].{member.field}"
                 not_tried = len(self.members) - index - 1
                 raise MemberRefused(refusal, path, index, not_tried) from refusal
+            result = _new_result(**{member.field: to_message(decision.response)})
+            events_bytes += sum(map(_size, decision.events))
+            response_bytes += result.ByteSize()
+            if max(events_bytes, response_bytes) > ENTRY_BYTES_MAX:
+                raise Refused(
+                    errors_pb2.ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH,
+                    bytes_max=ENTRY_BYTES_MAX,
+                    batch_index=index,
+                )
             self._evolve(state, decision.events, context.moment)
             events.extend(decision.events)
-            response.results.append(_new_result(**{member.field: to_message(decision.response)}))
+            response.results.append(result)
             response.changed.append(bool(decision.events))
+            yield
         return Decision(events, response)
 
     def fingerprint(self) -> bytes:
@@ -146,6 +181,11 @@ class TypedBatch:
                 of_member = name if name == GUARDS_NAME else f"{member.field}.{name}"
                 differing.append(f"{path}.{of_member}")
         return differing
+
+
+def _size(event: Any) -> int:
+    """Returns how long an event is, serialized."""
+    return len(type(event).write(event)) if isinstance(event, Plain) else int(event.ByteSize())
 
 
 def _parts(value: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from gapless.v1 import errors_pb2
@@ -22,6 +23,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.times import optional_timestamp, to_timestamp
 from gapless_server.rpc.backups import BackupServicer
 from gapless_server.rpc.calls import CallScope
+from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import unary_handler
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.namespaces import Namespaces
@@ -39,10 +41,12 @@ class OperationsServicer:
         pages: PageLimits,
         version: str,
         backup_streams_max: int,
+        gauge: LoopGauge,
     ) -> None:
         self._namespaces = namespaces
         self._pages = pages
         self._version = version
+        self._gauge = gauge
         self._start_time_us = clock.now_us()
         self._backups = BackupServicer(namespaces, clock, version, backup_streams_max)
 
@@ -59,12 +63,15 @@ class OperationsServicer:
         )
 
     async def _server_info(self, _request: Message, _scope: CallScope) -> Message:
+        longest_pause = Duration()
+        longest_pause.FromNanoseconds(round(self._gauge.longest_seconds * 1e9))
         return GetServerInfoResponse(
             version=self._version,
             journal=self._namespaces.store.name,
             journal_version=self._namespaces.store.version,
             start_time=to_timestamp(self._start_time_us),
             open_namespace_count=self._namespaces.open_count,
+            longest_pause=longest_pause,
         )
 
     async def _list_namespaces(self, request: Message, _scope: CallScope) -> Message:

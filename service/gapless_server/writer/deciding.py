@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from gapless.v1.commands_pb2 import Command
+from gapless_server.core.batches import TypedBatch
 from gapless_server.core.commands import MustWait
 from gapless_server.core.refusals import Refused
 from gapless_server.core.times import MICROSECONDS
@@ -76,6 +77,7 @@ class RoundDecider:
 
     async def _decide_frame(self, frame: Frame) -> None:
         outcomes: list[Outcome] = []
+        outcome: Outcome | MustWait
         builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
         for start in range(0, len(frame.commands), COMMANDS_AT_A_TIME):
             for typed in await self._read(frame.commands[start : start + COMMANDS_AT_A_TIME]):
@@ -86,7 +88,10 @@ class RoundDecider:
                     continue
                 # No coroutine for a command that needs nothing from disk: nearly every one.
                 try:
-                    outcome = builder.decide(typed, caller, may_wait=may_wait)
+                    if isinstance(typed, TypedBatch):
+                        outcome = await self._decide_batch(typed, caller)
+                    else:
+                        outcome = builder.decide(typed, caller, may_wait=may_wait)
                 except EntryNeeded as needed:
                     outcome = await self._decide_with(needed.position, typed, frame)
                 if isinstance(outcome, MustWait):
@@ -96,7 +101,9 @@ class RoundDecider:
                 outcomes.append(outcome)
                 if builder.freed:
                     await self._serve_lines()
-            builder.write()
+            for _ in builder.write_in_steps():
+                if self._breath.is_due:
+                    await self._breath.take()
         self.decided.append(Decided(frame, outcomes))
 
     async def _read(self, commands: Sequence[Command | Refused]) -> list[AnyTyped | Refused]:
@@ -106,6 +113,17 @@ class RoundDecider:
                 await self._breath.take()
             read.append(self._builder.read(command))
         return read
+
+    async def _decide_batch(self, batch: TypedBatch, caller: str) -> Outcome:
+        steps = self._builder.decide_in_steps(batch, caller)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if self._breath.is_due:
+                await self._breath.take()
 
     async def _run_again(self, frame: Frame) -> Outcome | MustWait:
         """Runs the one command of a frame that has waited."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import structlog
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless_server.checkpoint.port import Damaged
-from gapless_server.core.batches import TypedBatch
+from gapless_server.core.batches import Steps, TypedBatch
 from gapless_server.core.commands import Context, Decision, MustWait, TypedCommand
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
@@ -127,9 +127,32 @@ class RoundBuilder:
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
-        answer = Answer(typed.number)
+        return self._accept(typed, key, context, decision)
+
+    def decide_in_steps(self, batch: TypedBatch, caller: str) -> Generator[None, None, Outcome]:
+        """Decides a batch as `decide` does, with a pause after each member.
+
+        Nothing else may be decided, and state not be read, before it has returned.
+        """
+        try:
+            key = request_key(caller, batch.request_id)
+            known = self._requests.get(key)
+            if known is not None and self._is_of(known, key):
+                return self._replay(known, batch)
+            moment = self._next_moment()
+            context = Context(moment, caller, f"{self._id_seed}{moment.position:x}-")
+            decision = yield from self._steps(batch, context)
+        except Refused as refusal:
+            return refusal
+        return self._accept(batch, key, context, decision)
+
+    def _accept(self, typed: AnyTyped, key: str, context: Context, decision: Decision) -> Answer:
+        """Takes a decision into the round."""
+        answer, moment = Answer(typed.number), context.moment
         self._commit(
-            _Draft(moment.position, decision.events, typed, caller, decision.response, answer),
+            _Draft(
+                moment.position, decision.events, typed, context.caller, decision.response, answer
+            ),
             moment,
         )
         self._requests.put(key, moment.position)
@@ -144,7 +167,12 @@ class RoundBuilder:
         return bool(events)
 
     def write(self) -> None:
-        """Writes the entries and the answers of what was decided.
+        """Writes the entries and the answers of what was decided."""
+        for _ in self.write_in_steps():
+            pass
+
+    def write_in_steps(self) -> Iterator[None]:
+        """Writes the entries and the answers of what was decided, with a pause after each.
 
         Apart from deciding, as doing the same for many in a row is quicker than doing all for one
         after another: it finds its code and data in the caches of the processor.
@@ -152,6 +180,7 @@ class RoundBuilder:
         drafts, self._drafts = self._drafts, []
         for draft in drafts:
             self._entries.append(self._written(draft))
+            yield
 
     def _written(self, draft: _Draft) -> bytes:
         """Returns a draft as a field of StoredRound, and fills in its answer."""
@@ -217,11 +246,15 @@ class RoundBuilder:
         except (Refused, MustWait, Damaged):
             raise
         except Exception as error:
-            # Deciding changes nothing, so a fault in it is this command's alone (G5).
-            _log.exception("command_fault", command=typed.field, fault_id=context.id_prefix)
-            raise Refused(
-                errors_pb2.ERROR_REASON_INTERNAL_FAULT, fault_id=context.id_prefix
-            ) from error
+            raise _fault(typed, context) from error
+
+    def _steps(self, batch: TypedBatch, context: Context) -> Steps:
+        try:
+            return (yield from batch.steps(self._state, context))
+        except (Refused, Damaged):
+            raise
+        except Exception as error:
+            raise _fault(batch, context) from error
 
     def _entry(self, position: int) -> StoredEntry:
         """Returns an entry, pending or durable. Raises EntryNeeded."""
@@ -253,3 +286,9 @@ class RoundBuilder:
                 fields=", ".join(typed.differing_fields(stored.fingerprint)),
             )
         return replayed_answer(stored)
+
+
+def _fault(typed: AnyTyped, context: Context) -> Refused:
+    """Deciding changes nothing, so a fault in it is this command's alone (G5)."""
+    _log.exception("command_fault", command=typed.field, fault_id=context.id_prefix)
+    return Refused(errors_pb2.ERROR_REASON_INTERNAL_FAULT, fault_id=context.id_prefix)
