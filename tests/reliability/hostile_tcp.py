@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-_CHUNK_BYTES: Final = 4096
+_CHUNK_BYTES: Final = 65_536
 # Closing sends a TCP RST.
 _LINGER_0: Final = struct.pack("ii", 1, 0)
 _HELD_SECONDS_MAX: Final = 0.1
