@@ -100,6 +100,15 @@ def _swallows(node: ast.AST) -> bool:
     )
 
 
+def _tells_a_type(node: ast.Assert) -> bool:
+    """Says whether an assertion says no more than the type of something."""
+    if isinstance(node.test, ast.Compare):
+        return isinstance(node.test.ops[0], ast.IsNot) and (
+            ast.unparse(node.test.comparators[0]) == "None"
+        )
+    return isinstance(node.test, ast.Call) and ast.unparse(node.test.func) == "isinstance"
+
+
 def _is_everything(node: ast.AST) -> bool:
     return any(
         isinstance(part, ast.Name) and part.id in ("Exception", "BaseException")
@@ -207,6 +216,18 @@ def test_no_error_is_swallowed_whatever_it_is() -> None:
     ]
 
     assert swallowed == []
+
+
+def test_g8_no_safety_check_is_an_assertion_which_python_may_leave_out() -> None:
+    """What holds a promise raises; assertions only tell the type checker what it cannot see."""
+    checks = [
+        f"{source.path}:{node.lineno}: {ast.unparse(node)}"
+        for source in _sources(*SOURCE_ROOTS)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assert) and not _tells_a_type(node)
+    ]
+
+    assert checks == []
 
 
 def test_g10_the_core_imports_nothing_that_waits_tells_the_time_or_rolls_dice() -> None:

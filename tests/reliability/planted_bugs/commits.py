@@ -16,11 +16,12 @@ BUGS = (
         (
             Edit(
                 _NAMESPACE,
-                "        record = builder.seal(rewritten)\n",
-                "        record = builder.seal(rewritten)\n"
-                "        for frame, outcomes in decided:\n"
-                "            if not frame.outcomes.done():\n"
-                "                frame.outcomes.set_result(outcomes)\n",
+                "            await self._commit(builder, time)\n",
+                "            for frame, outcomes in decided:\n"
+                "                builder.write()\n"
+                "                if not frame.outcomes.done():\n"
+                "                    frame.outcomes.set_result(outcomes)\n"
+                "            await self._commit(builder, time)\n",
             ),
         ),
         (f"{_VISIBILITY}::test_g2_no_answer_comes_before_the_round_is_durable",),
@@ -32,17 +33,11 @@ BUGS = (
         (
             Edit(
                 _NAMESPACE,
-                "            try:\n                await self._append(record, rewritten)\n",
+                "            await self._journal.append(record)\n",
                 "            self._history.advance(record, time)\n"
                 "            self.feed.publish(record)\n"
-                "            try:\n                await self._append(record, rewritten)\n",
-            ),
-            Edit(
-                _NAMESPACE,
-                "            else:\n"
-                "                self._history.advance(record, time)\n"
-                "                self.feed.publish(record)\n",
-                "            else:\n",
+                "            await self._journal.append(record)\n"
+                "            return\n",
             ),
         ),
         (f"{_VISIBILITY}::test_g2_readers_of_the_log_see_nothing_of_a_round_that_is_not_durable",),
@@ -98,8 +93,8 @@ BUGS = (
         (
             Edit(
                 _NAMESPACE,
-                "            except NoRoom as error:\n",
-                "            except Exception as error:\n",
+                "        except (NotKept, Corrupt) as error:\n",
+                "        except Exception as error:\n            error = NoRoom(str(error))\n",
             ),
         ),
         (

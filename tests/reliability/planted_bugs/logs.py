@@ -19,6 +19,11 @@ BUGS = (
                 "        if not record.follows(self.head):\n",
                 "        if record.first_position != self.head.position + 1:\n",
             ),
+            Edit(
+                "service/gapless_server/journal/reading.py",
+                "        if not record.follows(before):\n",
+                "        if record.first_position != before.position + 1:\n",
+            ),
         ),
         (
             "tests/journal/test_sqlite_files.py"
@@ -67,8 +72,8 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/writer/erasure.py",
-                "            if self._attested.get(position) != digest\n",
-                "            if not digest\n",
+                "            and self._attested.get(position) != self._found.get(position)\n",
+                "            and self._found.get(position) == b''\n",
             ),
         ),
         (
@@ -96,8 +101,8 @@ BUGS = (
         (
             Edit(
                 _CHECKPOINT,
-                '(meta["format"], meta["incarnation"]) != (FORMAT_VERSION, self._incarnation)',
-                '(meta["format"], "") != (FORMAT_VERSION, "")',
+                "        if found is None or found.incarnation != self._incarnation:\n",
+                "        if found is None:\n",
             ),
         ),
         (f"{_CHECKPOINTS}::test_c3_a_checkpoint_of_another_incarnation_is_not_used",),
@@ -107,12 +112,14 @@ BUGS = (
         "G8",
         (
             Edit(
-                _CHECKPOINT,
-                '        if zlib.crc32(data).to_bytes(_CRC_BYTES, "big") != sealed[:_CRC_BYTES]:\n',
-                "        if len(sealed) < _CRC_BYTES:\n",
+                "service/gapless_server/checkpoint/seals.py",
+                '            if found.to_bytes(SEAL_BYTES, "big") == stored[:SEAL_BYTES]:\n',
+                "            if len(stored) >= SEAL_BYTES:\n",
             ),
         ),
-        (f"{_CHECKPOINTS}::test_c2_a_flipped_bit_in_a_row_is_found",),
+        (
+            f"{_CHECKPOINTS}::test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read",
+        ),
     ),
     PlantedBug(
         "erased content is left in the checkpoint",

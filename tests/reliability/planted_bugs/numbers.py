@@ -41,8 +41,9 @@ BUGS = (
             ),
             Edit(
                 _ROUNDS,
-                "        self._next_position += 1\n        for event_type, event",
-                "        self._next_position = moment.position + 1\n        for event_type, event",
+                "        self._drafts.append(draft)\n        self._next_position += 1\n",
+                "        self._drafts.append(draft)\n"
+                "        self._next_position = moment.position + 1\n",
             ),
         ),
         (

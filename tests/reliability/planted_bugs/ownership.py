@@ -30,8 +30,8 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/journal/sqlite.py",
-                "        self._lock = FileLock(self._path, self._owner_path)\n        try:\n",
-                "        try:\n",
+                "            self._lock = FileLock(self._path, self._owner_path)\n",
+                "",
             ),
         ),
         (f"{_OWNERSHIP}::test_g9_a_log_is_owned_through_a_link_in_another_directory_too",),

@@ -29,8 +29,8 @@ BUGS = (
         (
             Edit(
                 _EVENTS,
-                "                await self._news(namespace, pulse.seconds_left)\n",
-                "                await self._news(namespace, pulse.seconds_left)\n"
+                "                await self._fanout.news(namespace.feed, pulse.seconds_left)\n",
+                "                await self._fanout.news(namespace.feed, pulse.seconds_left)\n"
                 "                position = max(position, namespace.head.position - 1)\n",
             ),
         ),

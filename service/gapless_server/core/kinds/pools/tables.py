@@ -20,7 +20,7 @@ from gapless_server.core.kinds.pools.ranges import (
     within,
 )
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import PartitionedTable, State, Table, UndoLog
+from gapless_server.core.state import GapError, PartitionedTable, State, Table, UndoLog
 
 # All pools of a namespace are one partition, so that they can be listed in order.
 ALL = ""
@@ -274,11 +274,13 @@ def free_run_from(
 def take_from_free(
     tables: PoolTables, pool_id: str, pool: PoolRow, first_free: Run | None, run: Run
 ) -> Run | None:
-    """Takes a run out of the free numbers that hold it; returns what is the first run then."""
+    """Takes a run out of the free numbers that hold it; returns what is the first run then.
+
+    Raises GapError if one of them is not free: no number is ever held twice.
+    """
     whole = free_run_from(tables, pool_id, first_free, run.first)
-    assert whole is not None  # decided against the same table
-    assert whole.first <= run.first
-    assert run.last <= whole.last
+    if whole is None or run.first < whole.first or whole.last < run.last:
+        raise GapError(f"numbers {run.first} to {run.last} of pool {pool_id} are not all free")
     left = Run(whole.first, run.first - 1) if whole.first < run.first else None
     right = Run(run.last + 1, whole.last) if run.last < whole.last else None
     # What is left is put before the whole is deleted: a partition that is emptied for a moment
