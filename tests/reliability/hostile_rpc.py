@@ -12,6 +12,10 @@ from typing import Any, Final, NoReturn
 import grpc
 import grpc.aio
 
+from gapless.v1 import errors_pb2
+from gapless_server.core.refusals import Refused
+from gapless_server.rpc.status import abort
+
 PIPELINE: Final = "/gapless.v1.CommandService/Pipeline"
 STREAMS: Final = ("/gapless.v1.EventService/Watch",)
 
@@ -20,7 +24,7 @@ _MOMENT_SECONDS_MAX: Final = 0.1
 # What becomes of a request, or of a frame of commands.
 FATES: Final = (
     "request_dropped", "answer_dropped", "doubled_at_once", "doubled_later", "delayed",
-    "comes_after_its_failure", "cancelled", "stream_ended",
+    "comes_after_its_failure", "cancelled", "stream_ended", "turned_away",
 )  # fmt: skip
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -118,6 +122,9 @@ class HostileRpcProxy(grpc.GenericRpcHandler):
         match fate:
             case "request_dropped" | "stream_ended":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the proxy dropped the request")
+            case "turned_away":
+                # As by a service that has too much to do, before it has looked at anything.
+                await abort(context, _too_many())
             case "answer_dropped":
                 await self._shielded(forward())
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the proxy dropped the answer")
@@ -164,6 +171,15 @@ def _metadata(context: _Context) -> Any:
         (key, value)
         for key, value in context.invocation_metadata() or ()
         if key.startswith("gapless-")
+    )
+
+
+def _too_many() -> Refused:
+    return Refused(
+        errors_pb2.ERROR_REASON_TOO_MANY_STREAMS,
+        retry_after_seconds=0.05,
+        streams_max=0,
+        kind="hostile",
     )
 
 

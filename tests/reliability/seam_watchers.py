@@ -84,13 +84,19 @@ class SeamWatcher:
     """One watcher; its manners come from chance."""
 
     def __init__(
-        self, name: str, client: AsyncClient, cursors: Sequence[Entry], chance: random.Random
+        self,
+        name: str,
+        client: AsyncClient,
+        cursors: Sequence[Entry],
+        chance: random.Random,
+        *,
+        may_be_fickle: bool,
     ) -> None:
         self._client = client
         self._chance = chance
         self._is_slow = chance.random() < 0.3
         # Some ask for the next item and give up, and ask again.
-        self._is_fickle = chance.random() < 0.3
+        self._is_fickle = may_be_fickle and chance.random() < 0.3
         self._start: dict[str, Any] = {"from_start": True}
         after: int | None = 0
         luck = chance.random()

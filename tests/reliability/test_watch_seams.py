@@ -23,6 +23,7 @@ from tests.reliability.load_writers import load_writers, prepare
 from tests.reliability.seam_watchers import SeamWatcher, Watched, expected
 from tests.reliability.stored_logs import breaches, stored_entries
 from tests.scenarios.processes import Place
+from tests.sdk.colours import Colour, make_client
 
 WRITERS = 2
 WATCHERS = 12
@@ -54,9 +55,10 @@ async def cross(
     """Runs one round of watchers, with an end of the service in between."""
     async with AsyncExitStack() as stack:
 
-        async def connect(address: str) -> AsyncClient:
-            client = AsyncClient(address, namespace=namespace, timeout=math.inf)
-            return await stack.enter_async_context(client)
+        async def connect(address: str, colour: Colour = "async") -> AsyncClient:
+            client = make_client(colour, address, namespace=namespace, timeout=math.inf)
+            stack.push_async_callback(client.close)
+            return client
 
         plain = await connect(server.address)
         await prepare(plain)
@@ -66,9 +68,15 @@ async def cross(
         proxy = await stack.enter_async_context(
             hostile_tcp_proxy(server.address, chance, CUT_BYTES)
         )
-        ways = [plain, await connect(server.address), await connect(proxy.address)]
+        ways = [
+            plain,
+            await connect(server.address),
+            await connect(proxy.address),
+            # A thread that waits for an item can not be told to stop waiting.
+            await connect(proxy.address, "blocking"),
+        ]
         watchers = [
-            SeamWatcher(f"{namespace}/{n}", ways[n % len(ways)], cursors, chance)
+            SeamWatcher(f"{namespace}/{n}", ways[n % 4], cursors, chance, may_be_fickle=n % 4 != 3)
             for n in range(WATCHERS)
         ]
         async with asyncio.TaskGroup() as tasks:
