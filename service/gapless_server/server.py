@@ -8,7 +8,7 @@ from importlib import metadata
 import grpc
 import grpc.aio
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gapless_server.checkpoint.port import CheckpointStore
@@ -20,6 +20,7 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.rpc import commands, events, operations
+from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import kind_handlers, kind_services
 from gapless_server.settings import Settings
@@ -85,7 +86,7 @@ class Server:
         self._operations = operations.OperationsServicer(
             self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         self._grpc = self._grpc_server(pages)
         self._idle_task: asyncio.Task[None] | None = None
         self.port = 0
@@ -109,7 +110,7 @@ class Server:
         await self._grpc.start()
         self._gauge.start()
         self._store.announce(self.address)
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve()
         self._idle_task = asyncio.create_task(self._close_idle_namespaces())
         _log.info(
             "serving",
@@ -122,7 +123,7 @@ class Server:
     async def stop(self) -> None:
         """Refuses what is new, answers what is queued, ends streams, and gives the data free."""
         _log.info("stopping", grace_seconds=self.settings.grace_seconds)
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         if self._idle_task is not None:
             self._idle_task.cancel()
         await self.namespaces.drain()

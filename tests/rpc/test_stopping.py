@@ -61,7 +61,8 @@ async def test_on_sigterm_what_is_queued_is_answered_and_streams_end_with_the_re
 
             os.kill(server.pid, signal.SIGTERM)
             health_after = await health(healthy)
-            healthy.cancel()
+            # It ends by itself: whoever watches must not hold up the stop.
+            health_ended = await healthy.read()
             answers, ended = await pipeline.answers_until_it_ends()
             watch_ended = await watching.refusal()
 
@@ -71,6 +72,7 @@ async def test_on_sigterm_what_is_queued_is_answered_and_streams_end_with_the_re
             head_sequence = client.channels.get("general").head_sequence
 
     assert health_after == HealthCheckResponse.NOT_SERVING
+    assert health_ended is grpc.aio.EOF
     for refusal in (ended, watch_ended):
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
         assert refusal.retry_seconds is not None
@@ -106,7 +108,8 @@ async def test_g8_a_commit_that_fails_ends_the_service_and_the_request_id_tells_
 
             refusal = await wire.pipeline_refusal(post("unknown", "x" * 60_000))
             health_after = await health(healthy)
-            healthy.cancel()
+            # It ends by itself: whoever watches must not hold up the stop.
+            health_ended = await healthy.read()
             watch_ended = await watching.refusal()
         exit_code = server.wait(SECONDS_MAX)
         server.start()
@@ -117,6 +120,7 @@ async def test_g8_a_commit_that_fails_ends_the_service_and_the_request_id_tells_
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "OUTCOME_UNKNOWN")
     assert health_after == HealthCheckResponse.NOT_SERVING
+    assert health_ended is grpc.aio.EOF
     assert watch_ended.reason == "SHUTTING_DOWN"
     assert exit_code == 1
     assert "disk I/O error" in server_log(tmp_path)
