@@ -45,6 +45,15 @@ def test_a_plain_form_is_written_as_protobuf_writes_the_message(message: Any) ->
     assert to_message(form) == message
 
 
+@pytest.mark.parametrize("size_bytes", [0, 1, 127, 128, 16_383, 16_384, 16_385, 65_536])
+def test_a_body_of_any_size_is_written_as_protobuf_writes_it(size_bytes: int) -> None:
+    data = b"x" * size_bytes
+    message = MessagePosted(channel_id="x" * size_bytes, body=Body(data=data), sequence=size_bytes)
+    form: Any = to_plain(plain(MessagePosted), message)
+
+    assert form.write(form) == message.SerializeToString(deterministic=True)
+
+
 @given(messages)
 def test_a_plain_form_has_the_fields_of_the_message(message: Any) -> None:
     form: Any = to_plain(plain(type(message)), message)

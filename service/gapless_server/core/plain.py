@@ -45,7 +45,7 @@ _NUMBERS = (
 _SCALARS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, *_NUMBERS)
 _INDENT = "    "
 # The expression of a number as a varint, small ones out of a table.
-_LOOKED_UP = f"{{0}}[{{1}}] if 0 <= {{1}} < {len(SMALL_VARINTS)} else VARINTS[{{1}}]"
+_LOOKED_UP = f"({{0}}[{{1}}] if 0 <= {{1}} < {len(SMALL_VARINTS)} else VARINTS[{{1}}])"
 
 
 class Plain(msgspec.Struct, gc=False):
