@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gapless_server.journal.port import EMPTY_HEAD
-from gapless_server.writer.feed import Feed
+from gapless_server.writer.feed import ROUND_BYTES, Feed
 from tests.journal.rounds import chain_of, next_round
 from tests.writer.harness import settle
 
@@ -47,6 +47,21 @@ async def test_g7_the_oldest_rounds_are_dropped_past_the_limit_but_never_the_new
     kept = feed.rounds_from(5)
     assert kept is not None
     assert [committed.record for committed in kept] == [rounds[2]]
+
+
+async def test_g7_what_a_small_round_takes_beside_its_data_counts_as_well() -> None:
+    """Of rounds of one small command the data is the lesser part of what they take."""
+    rounds = chain_of([1] * 10)
+    size_bytes = len(rounds[0].data)
+    feed = Feed(bytes_max=3 * (size_bytes + ROUND_BYTES))
+
+    for record in rounds:
+        feed.publish(record)
+
+    kept = feed.rounds_from(8)
+    assert kept is not None
+    assert [committed.record.first_position for committed in kept] == [8, 9, 10]
+    assert feed.rounds_from(7) is None
 
 
 async def test_rounds_begin_with_the_one_that_holds_the_position() -> None:
