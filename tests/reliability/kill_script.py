@@ -27,12 +27,14 @@ from tests.reliability.tracing import Tracer
 from tests.reliability.watching import LogWatch
 
 SERVICE: Final = "service"
+ERASING: Final = "service that erases"
 BACKUP: Final = "backup"
 RESTORE: Final = "restore"
 EXPORT: Final = "export"
 IMPORT: Final = "import"
-SERVICE_AGAIN: Final = "service again"
-PARTS: Final = (SERVICE, BACKUP, RESTORE, EXPORT, IMPORT, SERVICE_AGAIN)
+RESTORED: Final = "service of what was restored"
+LAST_SERVICE: Final = "last service"
+PARTS: Final = (SERVICE, ERASING, BACKUP, RESTORE, EXPORT, IMPORT, RESTORED, LAST_SERVICE)
 
 # Often, so that there are many moments in the middle of one.
 _CHECKPOINT_ENTRIES: Final = 10
@@ -70,6 +72,8 @@ class Script:
             self._watch.start()
             cleanup.callback(self._watch.close)
             self._send("other", OTHER)
+            self._stop()
+            self._serve(ERASING)
             self._send("story", ERASURE)
             self._until_erased("story")
             backup = self.directory / "backup"
@@ -79,9 +83,11 @@ class Script:
             self._command(RESTORE, str(backup), "--data", str(self.data), "-n", "restored")
             self._command(EXPORT, str(self.data), "-n", "story", "-o", str(export), "-q")
             self._command(IMPORT, str(export), "--data", str(self.data), "-n", "imported")
-            self._serve(SERVICE_AGAIN)
+            self._serve(RESTORED)
             self._send("restored", LATER)
             self._until_erased("restored")
+            self._stop()
+            self._serve(LAST_SERVICE)
             for namespace in ("story", "imported"):
                 self._send(namespace, LAST)
             self._stop()

@@ -8,7 +8,6 @@ no more files can be opened. What came of it must be what comes of a run without
 from __future__ import annotations
 
 import os
-import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ KINDS = (
     "EIO", "EIO", "EIO", "ENOSPC", "ENOSPC", "slow_sync", "full_disk", "full_disk", "small_files",
     "few_handles",
 )  # fmt: skip
+SLOW_SYNC_MILLISECONDS = {"small": (200, 500), "full": (200, 500, 1_000, 3_000, 30_000)}
 # A disk that is small enough to be filled is mounted.
 KINDS_WITHOUT_ROOT = tuple(kind for kind in KINDS if kind != "full_disk")
 # A call cannot fail in these ways, or its failure is nothing to us.
@@ -64,10 +64,10 @@ def unexpected(what: str, detail: str) -> None:
 
 @contextmanager
 def some_fault(
-    kind: str, directory: Path, points: list[Point], chance: random.Random
+    run: Run, kind: str, directory: Path, points: list[Point]
 ) -> Iterator[tuple[Fault, Path, str]]:
     """Gives a fault, where the data is to lie, and what is wrong in words."""
-    data = directory / "data"
+    data, chance = directory / "data", run.chance
     if kind == "full_disk":
         with small_disk(directory / "disk") as disk:
             yield FullDisk(disk, chance), disk / "data", kind
@@ -77,7 +77,7 @@ def some_fault(
         return
     what = f"error={kind}"
     if kind == "slow_sync":
-        milliseconds = chance.choice((200, 500, 1_000, 3_000, 30_000))
+        milliseconds = chance.choice(SLOW_SYNC_MILLISECONDS[run.tier])
         what = f"delay_enter={milliseconds * 1000}"
         points = [point for point in points if point.call in SYNCING_CALLS]
     point = chance.choice(points)
@@ -88,7 +88,7 @@ def some_fault(
 
 def play(run: Run, kind: str, directory: Path, expected: Story, points: list[Point]) -> None:
     directory.mkdir()
-    with some_fault(kind, directory, points, run.chance) as (fault, data, where):
+    with some_fault(run, kind, directory, points) as (fault, data, where):
 
         def told(what: str, detail: str) -> None:
             run.violation(what, f"{where}: {detail}")
