@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from gapless.testing import SubprocessServer
 from gapless_server.journal.port import EMPTY_HEAD, OwnedElsewhere
 from gapless_server.journal.sqlite import SqliteJournalStore
+from tests.cli.commands import run_process
 from tests.journal.rounds import next_round, read_all
 
 ADDRESS = "127.0.0.1:4275"
@@ -138,6 +143,70 @@ async def test_g9_reading_beside_the_writer_does_not_give_the_log_free(tmp_path:
     await journal.close()
     await store.close()
     await other.close()
+
+
+@contextmanager
+def bound(source: Path, target: Path) -> Iterator[None]:
+    """Shows a directory at another place as well, as containers do with their volumes."""
+    target.mkdir()
+    mounted = subprocess.run(
+        ["mount", "--bind", source, target], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a bind mount cannot be made here: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", target], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a bind mount needs root")
+async def test_g9_a_directory_and_its_logs_are_owned_through_a_bind_mount_too(
+    tmp_path: Path,
+) -> None:
+    store = SqliteJournalStore(tmp_path / "data", ADDRESS)
+    journal = await store.open("one")
+    await journal.append(next_round(EMPTY_HEAD))
+    other = SqliteJournalStore(tmp_path / "other", "127.0.0.1:4276")
+    other.path("one").parent.rmdir()
+
+    with (
+        bound(tmp_path / "data", tmp_path / "mounted"),
+        bound(tmp_path / "data" / "namespaces", tmp_path / "other" / "namespaces"),
+    ):
+        told = take_in_second_process(tmp_path / "mounted")
+        with pytest.raises(OwnedElsewhere, match=r"one\.db is in use"):
+            await other.open("one")
+
+    assert f"is in use by process {os.getpid()}" in told
+    await journal.close()
+    await store.close()
+    await other.close()
+
+
+def test_g9_nothing_that_an_operator_runs_beside_a_service_gives_its_data_free(
+    tmp_path: Path,
+) -> None:
+    """Backups, status, verify and export read files of the log, and are done with them."""
+    other = SqliteJournalStore(tmp_path / "other", "127.0.0.1:4276")
+    with SubprocessServer(directory=tmp_path) as server, server.client("one") as client:
+        client.config.set("key", "value")
+        other.path("one").hardlink_to(tmp_path / "data" / "namespaces" / "one.db")
+        beside = (
+            ("backup", "--address", server.address, "-n", "one", tmp_path / "backup"),
+            ("status", "--address", server.address, "-n", "one"),
+            ("verify", tmp_path / "data"),
+            ("export", tmp_path / "data", "-n", "one"),
+        )
+        for arguments in beside:
+            done = run_process(*arguments)
+            assert done.returncode == 0, done.stderr
+
+            assert f"process {server.pid}" in take_in_second_process(tmp_path / "data")
+            with pytest.raises(OwnedElsewhere, match=r"one\.db is in use"):
+                asyncio.run(other.open("one"))
+        assert client.config.set("key", "other").receipt.position == 2
+    asyncio.run(other.close())
 
 
 async def test_the_data_is_for_its_owner_alone(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from tests.cli.commands import run as run_command
 from tests.reliability.acknowledged import PROMISED, compare
-from tests.reliability.all_commands import AllCommands, prepare
+from tests.reliability.all_commands import BANK, KEYS, LIST, LOCKS, POOL, AllCommands, prepare
+from tests.reliability.answered_state import differences
 from tests.reliability.forked_service import ForkedService
 from tests.reliability.harness import harness
 from tests.reliability.kills import Killer, between_kills, final_head
-from tests.scenarios.busy_clients import busy_clients
+from tests.scenarios.busy_clients import CHANNELS, busy_clients
 from tests.scenarios.processes import Place
 
 NAMESPACE: Final = "kills"
@@ -21,6 +22,16 @@ CLIENTS: Final = 8
 ENTRIES_BETWEEN_KILLS: Final = 40
 # Small, so that some checkpoint is nearly always being written.
 CHECKPOINT_ENTRIES: Final = 50
+# What is asked for at the end, by the fields that name it.
+NAMES: Final = {
+    "channel_id": CHANNELS,
+    "user_id": [f"client{index}" for index in range(CLIENTS)],
+    "list_id": [LIST],
+    "lock_id": LOCKS,
+    "pool_id": [POOL],
+    "key": KEYS,
+    "account_id": [BANK, *(f"client{index}" for index in range(CLIENTS))],
+}
 
 
 @pytest.mark.timeout(0)
@@ -28,7 +39,7 @@ def test_c4_nothing_is_lost_twice_or_skipped_by_a_service_that_is_killed_at_any_
     tmp_path: Path,
 ) -> None:
     with (
-        harness("kills", small=20, full=500, promised=[*PROMISED, "verify"]) as run,
+        harness("kills", small=20, full=500, promised=[*PROMISED, "verify", "answers"]) as run,
         ForkedService(directory=tmp_path, checkpoint_entries=CHECKPOINT_ENTRIES) as server,
         server.client(NAMESPACE) as client,
     ):
@@ -53,4 +64,8 @@ def test_c4_nothing_is_lost_twice_or_skipped_by_a_service_that_is_killed_at_any_
             if verified.exit_code != 0:
                 run.violation("verify", verified.stdout)
             server.start()
+        asked, differing = differences(client, tmp_path / "data", NAMESPACE, NAMES)
+        run.count("queries", asked)
+        for difference in differing:
+            run.violation("answers", difference)
         compare(run, tmp_path / "data", NAMESPACE, reports, prepared, head)
