@@ -45,7 +45,7 @@ def _all_lived(run: Run) -> Iterator[Lived]:
 
 def test_every_promise_holds_whatever_goes_wrong() -> None:
     """Row "simulation": all promises, then liveness."""
-    with harness("simulation", small=100, full=50_000, promised=PROMISED) as run:
+    with harness("simulation", small=500, full=50_000, promised=PROMISED) as run:
         for lived in _all_lived(run):
             run.counts.update(lived.counts)
             for what, detail in lived.broken:

@@ -27,7 +27,7 @@ IMPATIENT_PART: Final = 0.15
 IMPATIENT_SECONDS_MAX: Final = 2.0
 # Some send the same command twice at once.
 TWINS_PART: Final = 0.04
-READS_PART: Final = 0.1
+READS_PART: Final = 0.25
 
 # What a caller may be told in earnest; anything else is a fault of ours.
 _FAULTS: Final = frozenset({"INTERNAL_FAULT", "LOG_CORRUPT", "MALFORMED_MESSAGE", "INVALID_FIELD"})

@@ -32,6 +32,7 @@ from tests.reliability.simulation.trace import Trace
 
 COMMIT_SECONDS_MAX: Final = 0.004
 READ_SECONDS_MAX: Final = 0.001
+FAILING_SECONDS_MAX: Final = 2.0
 
 
 class Fate(Enum):
@@ -176,6 +177,9 @@ class SimulatedJournal:
         time = disk.loop.time()
         seconds = disk.commit_seconds()
         fate = disk.fates.popleft() if disk.fates else None
+        if fate is not None:
+            # A disk fails only after it has tried for a while.
+            seconds += disk.chance.random() * FAILING_SECONDS_MAX
         await asyncio.sleep(seconds / 2)  # simulated: the time before a commit takes effect
         if fate not in _LOST:
             disk.put(record, time, rewritten)

@@ -24,6 +24,28 @@ class Stuck(Exception):
     """Nothing is ready and nothing will ever be."""
 
 
+class Handle:
+    """A call that is to be made, with what asyncio asks of such; leaner than its own."""
+
+    __slots__ = ("arguments", "callback", "context", "is_cancelled")
+
+    def __init__(
+        self, callback: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback = callback
+        self.arguments = arguments
+        self.context = copy_context() if context is None else context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Takes the call back."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it was taken back."""
+        return self.is_cancelled
+
+
 class Process:
     """Tasks and timers that pause together and die together."""
 
@@ -32,7 +54,7 @@ class Process:
         self.is_alive = True
         self.is_paused = False
         # What became ready during a pause.
-        self.held: list[asyncio.Handle] = []
+        self.held: list[Handle] = []
         self.context = copy_context()
         self.context.run(_process.set, self)
 
@@ -66,8 +88,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._chance = chance
         self._now = 0.0
-        self._handles: list[asyncio.Handle] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._handles: list[Handle] = []
+        self._timers: list[tuple[float, int, Handle]] = []
         self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[Any]] = []
         self.set_task_factory(self._new_task)
@@ -79,31 +101,41 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Returns the simulated time, in seconds."""
         return self._now
 
-    def make_ready(self, handles: list[asyncio.Handle]) -> None:
+    def make_ready(self, handles: list[Handle]) -> None:
         """Has handles run with what is ready."""
         self._handles += handles
 
-    def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # a handle of our own
+        self, callback: Callable[..., object], *arguments: Any, context: Context | None = None
+    ) -> Handle:
         """Has `callback` called with what is ready next."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Handle(callback, arguments, context)
         self._handles.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there is one thread
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # a handle of our own
         self,
         when: float,
         callback: Callable[..., object],
-        *args: Any,
+        *arguments: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Handle:
         """Has `callback` called at a simulated time."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        return timer
+        handle = Handle(callback, arguments, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def call_later(  # type: ignore[override]  # a handle of our own
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *arguments: Any,
+        context: Context | None = None,
+    ) -> Handle:
+        """Has `callback` called after a simulated time."""
+        return self.call_at(self._now + delay, callback, *arguments, context=context)
 
     def run_in_executor(
         self, _executor: Any, call: Callable[..., Any], *args: Any
@@ -162,22 +194,29 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 raise Stuck("nothing is ready and no time is set")
             self._now = max(self._now, timers[0][0])
         while timers and timers[0][0] <= self._now:
-            timer = heapq.heappop(timers)[2]
-            if not timer.cancelled():
-                self._handles.append(timer)
+            handle = heapq.heappop(timers)[2]
+            if not handle.is_cancelled:
+                self._handles.append(handle)
         turn, self._handles = self._handles, []
         if len(turn) > 1:
             self._chance.shuffle(turn)
         for handle in turn:
-            self._now += STEP_SECONDS
-            if handle.cancelled():
-                continue
-            process = handle._context.get(_process)  # type: ignore[attr-defined]  # no other way
-            if process is None or process.is_alive:
-                if process is not None and process.is_paused:
-                    process.held.append(handle)
-                else:
-                    handle._run()
+            if not handle.is_cancelled:
+                self._now += STEP_SECONDS
+                self._call(handle)
+
+    def _call(self, handle: Handle) -> None:
+        process = handle.context.get(_process)
+        if process is not None:
+            if not process.is_alive:
+                return
+            if process.is_paused:
+                process.held.append(handle)
+                return
+        try:
+            handle.context.run(handle.callback, *handle.arguments)
+        except Exception as error:
+            self.unhandled.append(repr(error))
 
     def _process_events(self, _events: object) -> None:
         """There are none."""

@@ -134,19 +134,21 @@ class Service:
         return EventServicer(self.namespaces, self._clock, WatchLimits(), PageLimits())
 
     @cached_property
-    def _handlers(self) -> list[grpc.GenericRpcHandler]:
-        pages = PageLimits()
-        operations = OperationsServicer(self.namespaces, self._clock, pages, "simulated", 1)
-        return [
-            self._commands.handlers(),
-            self._events.handlers(),
-            operations.handlers(),
-            *kind_handlers(self.namespaces, pages),
-        ]
+    def _streams(self) -> list[grpc.GenericRpcHandler]:
+        operations = OperationsServicer(self.namespaces, self._clock, PageLimits(), "simulated", 1)
+        return [self._commands.handlers(), self._events.handlers(), operations.handlers()]
+
+    @cached_property
+    def _kinds(self) -> list[grpc.GenericRpcHandler]:
+        return kind_handlers(self.namespaces, PageLimits())
 
     def _handler(self, path: str) -> Any:
         details = _Details(path)
-        return next(found for each in self._handlers if (found := each.service(details)))
+        for handlers in self._streams:
+            if found := handlers.service(details):
+                return found
+        # Many, and not every process is asked for one.
+        return next(found for each in self._kinds if (found := each.service(details)))
 
     async def _answer(self, call: Call) -> None:
         context = _Context(call)

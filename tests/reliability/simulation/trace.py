@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 
-from xxhash import xxh3_64
+from xxhash import xxh3_64_hexdigest
 
-# So much of the end is kept as text.
-LINES_KEPT = 200
+# So many of the last lines are shown.
+LINES_SHOWN = 200
 
 
 class Trace:
@@ -16,16 +16,13 @@ class Trace:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._hash = xxh3_64()
-        self._lines: deque[tuple[float, str, tuple[object, ...]]] = deque(maxlen=LINES_KEPT)
+        self._lines: list[str] = []
         # What happened, by kind, and how often: for the harness.
         self.counts: Counter[str] = Counter()
 
     def note(self, what: str, *details: object) -> None:
         """Adds a line. Details are numbers, texts and bytes; nothing that has an address."""
-        time = self._loop.time()
-        self._lines.append((time, what, details))
-        self._hash.update(f"{time!r} {what} {details!r}\n".encode())
+        self._lines.append(f"{self._loop.time():12.6f}  {what} {details}")
 
     def fault(self, what: str, *details: object) -> None:
         """Adds a line about a fault, and counts it."""
@@ -34,15 +31,8 @@ class Trace:
 
     def digest(self) -> str:
         """Returns the hash of all lines."""
-        return self._hash.hexdigest()
+        return xxh3_64_hexdigest("\n".join(self._lines).encode())
 
     def tail(self) -> str:
         """Returns the last lines."""
-        return "\n".join(
-            f"{time:12.6f}  {what} {' '.join(map(_shown, details))}"
-            for time, what, details in self._lines
-        )
-
-
-def _shown(detail: object) -> str:
-    return detail.hex() if isinstance(detail, bytes) else str(detail)
+        return "\n".join(self._lines[-LINES_SHOWN:])

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from structlog.testing import capture_logs
 
-from tests.reliability.simulation.checks import Evidence, breaches
+from tests.reliability.simulation.checks import FAULT, NOT_LIVE, Evidence, breaches
 from tests.reliability.simulation.clients import Worker
 from tests.reliability.simulation.commands import CHANNELS
 from tests.reliability.simulation.disk import Disk
@@ -28,7 +28,7 @@ from tests.reliability.simulation.trace import Trace
 
 WORKERS: Final = 3
 TASKS: Final = 2
-COMMANDS: Final = 11
+COMMANDS: Final = 8
 # Things go wrong for so long at most.
 FAULTS_SECONDS_MAX: Final = 25.0
 # After that everybody has what they asked for within so long: the longest wait in line, the end
@@ -66,7 +66,10 @@ class World:
             stack.enter_context(capture_logs())
             stack.callback(self._loop.close)
             stack.enter_context(simulated(self._loop, self._wall, self._chance))
-            found = self._loop.run_until_complete(self._live())
+            try:
+                found = self._loop.run_until_complete(self._live())
+            except Exception as error:
+                found = [(FAULT, f"the world ended: {error!r}")]
             # Before those who still wait are ended: that is no part of the world.
             counts, digest, tail = self._counts(), self._trace.digest(), self._trace.tail()
         return Lived(self._seed, found, counts, digest, tail)
@@ -122,16 +125,15 @@ class World:
         await asyncio.wait([working], timeout=LIVENESS_SECONDS_MAX)
         if not working.done():
             waiting = [str(each) for each in self._records.commands if not each.has_returned]
-            return [("not live", f"after {LIVENESS_SECONDS_MAX} s without an answer: {waiting}")]
-        working.result()
+            return [(NOT_LIVE, f"after {LIVENESS_SECONDS_MAX} s without an answer: {waiting}")]
         while self._loop.time() < end_time:
-            behind = [watch for watch in watching if watch.done()]
-            if behind:
-                behind[0].result()
+            ended = [task for task in (working, *watching) if task.done() and task.exception()]
+            if ended:
+                return [(FAULT, f"a client ended: {task.exception()!r}") for task in ended]
             if self._all_seen():
                 return []
             await asyncio.sleep(0.2)  # simulated: until the watches have come further
-        return [("not live", "a watch has not come to the head of the log")]
+        return [(NOT_LIVE, "a watch has not come to the head of the log")]
 
     def _all_seen(self) -> bool:
         head, newest = self._disk.log.head.position, {}
@@ -146,10 +148,11 @@ class World:
         self, life: ServerLife, faults: Faults, workers: list[Worker]
     ) -> list[tuple[str, str]]:
         assert life.service is not None
-        digest = await life.service.process.start(life.service.state_digest())
-        for worker in workers:
-            await worker.client.close()
-        await life.close()
+        async with asyncio.timeout(LIVENESS_SECONDS_MAX):
+            digest = await life.service.process.start(life.service.state_digest())
+            for worker in workers:
+                await worker.client.close()
+            await life.close()
         evidence = Evidence(
             records=self._records,
             histories=self._disk.histories,
@@ -159,4 +162,4 @@ class World:
             tokens_comparable=faults.clock_is_true,
         )
         told = [*life.faults, *self._records.faults, *self._loop.unhandled, *self._loop.failures()]
-        return [*breaches(evidence), *(("fault", fault) for fault in told)]
+        return [*breaches(evidence), *((FAULT, fault) for fault in told)]
