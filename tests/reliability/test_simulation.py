@@ -15,6 +15,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.reliability.harness import Run, harness
 from tests.reliability.simulation.checks import PROMISED, TRACE
 from tests.reliability.simulation.many import live
@@ -43,6 +45,8 @@ def _all_lived(run: Run) -> Iterator[Lived]:
             yield from chunk
 
 
+# As long as it takes; a world that hangs ends by its own bound on simulated time.
+@pytest.mark.timeout(0)
 def test_every_promise_holds_whatever_goes_wrong() -> None:
     """Row "simulation": all promises, then liveness."""
     with harness("simulation", small=500, full=50_000, promised=PROMISED) as run:
@@ -54,6 +58,7 @@ def test_every_promise_holds_whatever_goes_wrong() -> None:
                 run.details.append(f"the end of seed {lived.seed}:\n{lived.trace_tail}")
 
 
+@pytest.mark.timeout(0)
 def test_g10_the_same_seed_gives_the_same_trace_under_another_hash_seed() -> None:
     with harness("simulation traces", small=6, full=200, promised=[TRACE]) as run:
         seeds = [str(seed) for seed in range(run.seed, run.seed + run.times)]

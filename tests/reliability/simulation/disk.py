@@ -169,6 +169,7 @@ class SimulatedJournal:
     async def _commit(self, record: Round, rewritten: Sequence[Round]) -> None:
         disk = self._disk
         if self._failed:
+            await asyncio.sleep(COMMIT_SECONDS_MAX)  # simulated: it takes time to say so
             raise OutcomeUnknown("an earlier commit failed")
         if record.first_position != self._head.position + 1:
             raise ValueError(f"round begins at {record.first_position}, not after {self._head}")
