@@ -20,6 +20,10 @@ BODY: Final = "x" * 100
 
 # So many commands of a process are under way at a time.
 TASKS: Final = 32
+# After so many commands a process slows down: over a line that is cut again and again nobody could
+# ever catch up with the full load.
+FULL_LOAD_COMMANDS: Final = 5_000
+SLOW_SECONDS: Final = 0.2
 # A hang must end the test.
 SECONDS_MAX: Final = 120.0
 
@@ -82,6 +86,9 @@ async def _write(away: Connection, place: Place, index: int) -> None:
         while not stopping.is_set():
             number += 1
             await _command(client, f"w{index}-{task}", number)
+            if number > FULL_LOAD_COMMANDS / TASKS:
+                # Not to wait for something: to be slow.
+                await asyncio.sleep(SLOW_SECONDS)
 
     async with AsyncClient(place.address, namespace=place.namespace, timeout=math.inf) as client:
         workers = [asyncio.create_task(work(client, task)) for task in range(TASKS)]
