@@ -55,6 +55,8 @@ class FaultScript:
     def __init__(self, directory: Path, data: Path, fault: Fault, told: Told) -> None:
         self.story = Story()
         self.counts: Counter[str] = Counter()
+        # What the service logged last, each time that it ended by itself.
+        self.ends: list[str] = []
         self._fault = fault
         self._told = told
         self._service = ForkedService(
@@ -159,6 +161,9 @@ class FaultScript:
     def _revive(self) -> None:
         code = self._service.wait()
         self.counts["ended"] += 1
+        self.ends += [
+            line for line in self._service.log_tail().splitlines() if "service_failed" in line
+        ][-1:]
         if code != _FAILED:
             raise AssertionError(f"the service ended with {code}: {self._service.log_tail()}")
         if self._health.last() == _SERVING:

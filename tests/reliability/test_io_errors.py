@@ -35,7 +35,9 @@ from tests.reliability.tracing import (
     recording,
 )
 
-HONEST = ("definite_failure", "ended_serving", "reads_refused")
+HONEST = ("definite_failure", "ended_serving", "reads_refused", "ended_needlessly")
+# What a service waits for, and tells its callers meanwhile.
+PASSING = ("slow_sync", "full_disk")
 KINDS = (
     "EIO", "EIO", "EIO", "ENOSPC", "ENOSPC", "slow_sync", "full_disk", "full_disk", "small_files",
     "few_handles",
@@ -100,6 +102,8 @@ def play(run: Run, kind: str, directory: Path, expected: Story, points: list[Poi
             run.violation("did_not_go_on", f"{where}: {error}")
             return
         run.count(kind)
+        if kind in PASSING and script.counts["ended"]:
+            run.violation("ended_needlessly", f"{where}: {script.ends}")
         run.counts.update(script.counts)
         check(run, where, expected, story, data)
 

@@ -325,9 +325,18 @@ def of_another_program(path: Path) -> None:
         connection.execute("CREATE TABLE theirs (x)")
 
 
+def unreadable(path: Path) -> None:
+    """Lets the system refuse to read a file beside the log, as it does without a file handle."""
+    path.with_suffix(".head").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
-    [(corrupt, "LOG_CORRUPT"), (of_another_program, "LOG_UNAVAILABLE")],
+    [
+        (corrupt, "LOG_CORRUPT"),
+        (of_another_program, "LOG_UNAVAILABLE"),
+        (unreadable, "LOG_UNAVAILABLE"),
+    ],
 )
 async def test_g8_a_log_that_cannot_be_opened_is_refused_each_time_and_alone(
     tmp_path: Path, damage: Callable[[Path], None], reason: str
@@ -340,7 +349,7 @@ async def test_g8_a_log_that_cannot_be_opened_is_refused_each_time_and_alone(
 
     assert [refusal.row.reason for refusal in refusals] == [reason, reason]
     assert refusals[0].metadata["namespace"] == "bad"
-    assert str(store.path("bad")) in refusals[0].metadata["description"]
+    assert str(store.path("bad").with_suffix("")) in refusals[0].metadata["description"]
     assert await run_in(namespaces, "good", create(), post("p1")) == [0, 1]
     await namespaces.close()
     await store.close()

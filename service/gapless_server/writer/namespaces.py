@@ -161,6 +161,10 @@ class Namespaces:
         except JournalError as error:
             self._slots.pop(name, None)
             raise journal_refusal(name, error) from error
+        except OSError as error:
+            # No file handles are left, for instance: that may pass.
+            self._slots.pop(name, None)
+            raise journal_refusal(name, JournalError(str(error))) from error
         except BaseException:
             self._slots.pop(name, None)
             raise
