@@ -14,18 +14,18 @@ import grpc
 from google.rpc import status_pb2
 
 from gapless.metadata import NAMESPACE_KEY
-from gapless_server.core.kernel import Kernel
-from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.rpc.commands import CommandServicer, PipelineLimits
 from gapless_server.rpc.events import EventServicer, WatchLimits
+from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.operations import OperationsServicer
 from gapless_server.rpc.unary import kind_handlers
 from gapless_server.writer.clock import Clock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
+from tests.writer.harness import KERNEL
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 NAMESPACE = "default"
@@ -68,7 +68,7 @@ class InProcessService:
     def __init__(self, store: JournalStore | None = None, clock: Clock | None = None) -> None:
         clock = clock or ManualClock()
         self.faults: list[str] = []
-        self.kernel = Kernel(KINDS)
+        self.kernel = KERNEL
         self.namespaces = Namespaces(
             self.kernel,
             store or MemoryJournalStore(),
@@ -80,7 +80,7 @@ class InProcessService:
         pages = PageLimits()
         commands = CommandServicer(self.namespaces, PipelineLimits())
         events = EventServicer(self.namespaces, clock, WatchLimits(), pages)
-        operations = OperationsServicer(self.namespaces, clock, pages, "test", 2)
+        operations = OperationsServicer(self.namespaces, clock, pages, "test", 2, LoopGauge())
         self._handlers: Iterable[Any] = [
             *kind_handlers(self.namespaces, pages),
             commands.handlers(),

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gapless_server.checkpoint.port import Checkpoint, CheckpointHead
+from gapless_server.checkpoint.port import Checkpoint, CheckpointHead, Damaged
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
-from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, JournalError, Round
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.checkpointer import Checkpointer
 from gapless_server.writer.clock import LogTime
@@ -22,6 +22,12 @@ from gapless_server.writer.requests import RequestIndex, request_key
 
 # After so many entries a replay lets the event loop breathe, about every 10 ms.
 ENTRIES_BETWEEN_YIELDS = 500
+# The last microsecond of the year 9999, up to which a timestamp goes.
+TIME_US_MAX = 253_402_300_799_999_999
+
+
+class _Senseless(Corrupt):
+    """A round that is in the chain, and holds what no service can have written."""
 
 
 class History:
@@ -136,11 +142,11 @@ class History:
         try:
             async for record in journal.read(self.head.position + 1):
                 await self._replay_round(record)
-        except Exception as error:
+        except _Senseless as error:
             # What a rewritten round says is known to be right only at the end.
-            if isinstance(error, JournalError) or not self._attestations.wrong():
-                raise
-            raise self._wrongly_rewritten() from error
+            if self._attestations.wrong():
+                raise self._wrongly_rewritten() from error
+            raise
         if self._attestations.wrong():
             raise self._wrongly_rewritten()
 
@@ -156,19 +162,47 @@ class History:
                 f"namespace {self._name}: the round at position {record.first_position} does not"
                 f" continue the chain after position {self.head.position}"
             )
-        stored_round = StoredRound.FromString(record.data)
-        self._attestations.observe(record, stored_round)
-        time = self.head_time
-        for index, stored in enumerate(stored_round.entries, start=1):
-            time = self._replay_entry(stored, stored_round.uptime_us)
-            if index % ENTRIES_BETWEEN_YIELDS == 0:
-                await asyncio.sleep(0)
+        try:
+            time = await self._replay_entries(record)
+        except Damaged:
+            raise
+        except Exception as error:
+            # Whatever it is that such bytes bring about.
+            raise _Senseless(
+                f"namespace {self._name}: the round of positions {record.first_position} to"
+                f" {record.last_position} is in the chain, but cannot be what was committed:"
+                f" {type(error).__name__}: {error}"
+            ) from error
         self.advance(record, time)
         await self.checkpoint()
 
-    def _replay_entry(self, stored: StoredEntry, uptime_us: int) -> LogTime:
+    async def _replay_entries(self, record: Round) -> LogTime:
+        """Applies the entries of a round; returns the time of the last one."""
+        stored_round = StoredRound.FromString(record.data)
+        self._attestations.observe(record, stored_round)
+        entries = stored_round.entries
+        if len(entries) != record.last_position - record.first_position + 1:
+            raise ValueError(f"it holds {len(entries)} entries")
+        time = self.head_time
+        for index, stored in enumerate(entries):
+            if stored.entry.position != record.first_position + index:
+                raise ValueError(f"it holds position {stored.entry.position}")
+            time = self._replay_entry(stored, stored_round.uptime_us, time)
+            if (index + 1) % ENTRIES_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+        return time
+
+    def _replay_entry(self, stored: StoredEntry, uptime_us: int, before: LogTime) -> LogTime:
         entry = stored.entry
         time = LogTime(from_timestamp(entry.commit_time), uptime_us)
+        if not (
+            before.time_us <= time.time_us <= TIME_US_MAX
+            and before.uptime_us <= uptime_us <= TIME_US_MAX
+        ):
+            raise ValueError(
+                f"position {entry.position} has the times {tuple(time)}, which do not follow"
+                f" {tuple(before)} (G11)"
+            )
         moment = Moment(entry.position, time.time_us, time.uptime_us)
         self._kernel.replay(self.state, entry.events, moment)
         if entry.request_id:

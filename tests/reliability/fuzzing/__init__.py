@@ -1,0 +1,1 @@
+"""Fuzzing: damaged and senseless messages, and what the service may answer to them."""
