@@ -55,8 +55,9 @@ def test_an_entry_is_the_stored_entry_that_protobuf_would_write(
         ]
     )
 
-    written = EntryWriter(to_timestamp(TIME_US)).entry(
-        position,
+    writer = EntryWriter(to_timestamp(TIME_US))
+    written = writer.entry(
+        writer.place(position),
         request_id,
         caller,
         fingerprint,
@@ -76,7 +77,7 @@ def test_an_answer_with_its_receipt_is_the_result_that_protobuf_would_write(
     answer = Answer(POST_MESSAGE, form.write(response))
     writer = EntryWriter(to_timestamp(TIME_US))
 
-    writer.add_receipt(answer, form.receipt_tag, position, changed=changed)
+    writer.add_receipt(answer, form.receipt_tag, writer.place(position), changed=changed)
 
     response.receipt.CopyFrom(
         Receipt(position=position, commit_time=to_timestamp(TIME_US), changed=changed)

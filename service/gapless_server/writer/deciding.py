@@ -101,9 +101,10 @@ class RoundDecider:
                 outcomes.append(outcome)
                 if builder.freed:
                     await self._serve_lines()
-            for _ in builder.write_in_steps():
-                if self._breath.is_due:
-                    await self._breath.take()
+            if builder.unwritten >= COMMANDS_AT_A_TIME:
+                for _ in builder.write_in_steps():
+                    if self._breath.is_due:
+                        await self._breath.take()
         self.decided.append(Decided(frame, outcomes))
 
     async def _read(self, commands: Sequence[Command | Refused]) -> list[AnyTyped | Refused]:

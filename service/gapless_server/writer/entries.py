@@ -28,12 +28,13 @@ _STORED_ENTRY = bytes_tag(StoredEntry.ENTRY_FIELD_NUMBER)
 _STORED_CALLER = bytes_tag(StoredEntry.CALLER_FIELD_NUMBER)
 _STORED_FINGERPRINT = bytes_tag(StoredEntry.FINGERPRINT_FIELD_NUMBER)
 _STORED_ANSWER = bytes_tag(StoredEntry.ANSWER_FIELD_NUMBER)
-_ENTRY_POSITION = number_tag(Entry.POSITION_FIELD_NUMBER)
-_ENTRY_TIME = bytes_tag(Entry.COMMIT_TIME_FIELD_NUMBER)
+# An entry and its receipt have the same first two fields.
+_POSITION = number_tag(Entry.POSITION_FIELD_NUMBER)
+_TIME = bytes_tag(Entry.COMMIT_TIME_FIELD_NUMBER)
+assert Receipt.POSITION_FIELD_NUMBER == Entry.POSITION_FIELD_NUMBER
+assert Receipt.COMMIT_TIME_FIELD_NUMBER == Entry.COMMIT_TIME_FIELD_NUMBER
 _ENTRY_REQUEST_ID = bytes_tag(Entry.REQUEST_ID_FIELD_NUMBER)
 _ENTRY_EVENT = bytes_tag(Entry.EVENTS_FIELD_NUMBER)
-_RECEIPT_POSITION = number_tag(Receipt.POSITION_FIELD_NUMBER)
-_RECEIPT_TIME = bytes_tag(Receipt.COMMIT_TIME_FIELD_NUMBER)
 _RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + VARINTS[1]
 
 # The tags of the fields of the unions, whose numbers stay below 256.
@@ -81,13 +82,15 @@ class EntryWriter:
     """Writes the entries of one round, which all have the same commit time."""
 
     def __init__(self, commit_time: Timestamp) -> None:
-        time = commit_time.SerializeToString()
-        self._entry_time = field(_ENTRY_TIME, time)
-        self._receipt_time = field(_RECEIPT_TIME, time)
+        self._time = field(_TIME, commit_time.SerializeToString())
+
+    def place(self, position: int) -> bytes:
+        """Returns where and when an entry stands, as it begins both the entry and its receipt."""
+        return b"".join((_POSITION, VARINTS[position], self._time))
 
     def entry(
         self,
-        position: int,
+        place: bytes,
         request_id: str,
         caller: str,
         fingerprint: bytes,
@@ -98,7 +101,7 @@ class EntryWriter:
 
         `events` are their fields in Event and their bytes; `answer` has no receipt.
         """
-        parts = [_ENTRY_POSITION, VARINTS[position], self._entry_time]
+        parts = [place]
         if request_id:
             data = request_id.encode()
             parts += (_ENTRY_REQUEST_ID, VARINTS[len(data)], data)
@@ -112,20 +115,17 @@ class EntryWriter:
         if fingerprint:
             parts += (_STORED_FINGERPRINT, VARINTS[len(fingerprint)], fingerprint)
         if answer is not None:
-            tag, size = _TAGS[answer.number], VARINTS[len(answer.response)]
-            length = len(tag) + len(size) + len(answer.response)
-            parts += (_STORED_ANSWER, VARINTS[length], tag, size, answer.response)
-        return field(_ROUND_ENTRY, b"".join(parts))
+            parts += answer.result_in(_STORED_ANSWER)
+        stored = b"".join(parts)
+        return b"".join((_ROUND_ENTRY, VARINTS[len(stored)], stored))
 
     def add_receipt(
-        self, answer: Answer, receipt_tag: bytes, position: int, *, changed: bool
+        self, answer: Answer, receipt_tag: bytes, place: bytes, *, changed: bool
     ) -> None:
         """Puts the receipt of an answer behind its other fields."""
-        number, time = VARINTS[position], self._receipt_time
         end = _RECEIPT_CHANGED if changed else b""
-        size = VARINTS[len(_RECEIPT_POSITION) + len(number) + len(time) + len(end)]
-        parts = (answer.response, receipt_tag, size, _RECEIPT_POSITION, number, time, end)
-        answer.response = b"".join(parts)
+        size = VARINTS[len(place) + len(end)]
+        answer.response = b"".join((answer.response, receipt_tag, size, place, end))
 
 
 def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Round] = ()) -> bytes:

@@ -111,9 +111,13 @@ class RequestIndex:
             return self._collided[key]
         value = self._hash_key(key) or 1
         shard = self._shards[value & _SHARD_MASK]
-        slot = shard.slot(value)
-        if shard.hashes[slot] != _FREE:
-            return shard.positions[slot]
+        # Repeats `slot` instead of calling it: this is asked for every command.
+        hashes, mask = shard.hashes, shard.mask
+        slot = (value >> _SHARD_BITS) & mask
+        while (found := hashes[slot]) != _FREE:
+            if found == value:
+                return shard.positions[slot]
+            slot = (slot + 1) & mask
         self._asked = (key, value, shard, slot)
         return None
 

@@ -116,14 +116,13 @@ class RoundBuilder:
         The answer is filled in by `write`. Returns MustWait, which leaves no trace either, only if
         `may_wait`. Raises EntryNeeded.
         """
+        request_id = typed.request_id
+        key = request_key(caller, request_id) if caller else request_id
         try:
-            key = request_key(caller, typed.request_id)
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):
                 return self._replay(known, typed)
-            moment = self._next_moment()
-            id_prefix = f"{self._id_seed}{moment.position:x}-"
-            context = Context(moment, caller, id_prefix, may_wait=may_wait)
+            context = self._next_context(caller, may_wait=may_wait)
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
@@ -139,8 +138,7 @@ class RoundBuilder:
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):
                 return self._replay(known, batch)
-            moment = self._next_moment()
-            context = Context(moment, caller, f"{self._id_seed}{moment.position:x}-")
+            context = self._next_context(caller)
             decision = yield from self._steps(batch, context)
         except Refused as refusal:
             return refusal
@@ -148,14 +146,10 @@ class RoundBuilder:
 
     def _accept(self, typed: AnyTyped, key: str, context: Context, decision: Decision) -> Answer:
         """Takes a decision into the round."""
-        answer, moment = Answer(typed.number), context.moment
-        self._commit(
-            _Draft(
-                moment.position, decision.events, typed, context.caller, decision.response, answer
-            ),
-            moment,
-        )
-        self._requests.put(key, moment.position)
+        answer, moment, caller = Answer(typed.number), context.moment, context.caller
+        position, events = moment.position, decision.events
+        self._commit(_Draft(position, events, typed, caller, decision.response, answer), moment)
+        self._requests.put(key, position)
         return answer
 
     def expire(self) -> bool:
@@ -165,6 +159,11 @@ class RoundBuilder:
         if events:
             self._commit(_Draft(moment.position, events), moment)
         return bool(events)
+
+    @property
+    def unwritten(self) -> int:
+        """How many entries are decided and not written."""
+        return len(self._drafts)
 
     def write(self) -> None:
         """Writes the entries and the answers of what was decided."""
@@ -189,21 +188,24 @@ class RoundBuilder:
         for event in draft.events:
             event_type = event_types[type(event)]
             events.append((event_type.number, event_type.write(event)))
-        position, typed, answer = draft.position, draft.typed, draft.answer
+        place, typed, answer = writer.place(draft.position), draft.typed, draft.answer
         if typed is None or answer is None:
-            return writer.entry(position, "", "", b"", events, None)
+            return writer.entry(place, "", "", b"", events, None)
         response = draft.response
         response_type: Any = type(response)
         write, receipt_tag = response_form(response_type)
         answer.response = write(response)
-        entry = writer.entry(
-            position, typed.request_id, draft.caller, typed.fingerprint(), events, answer
-        )
-        writer.add_receipt(answer, receipt_tag, position, changed=bool(events))
+        fingerprint = typed.fingerprint()
+        entry = writer.entry(place, typed.request_id, draft.caller, fingerprint, events, answer)
+        writer.add_receipt(answer, receipt_tag, place, changed=bool(events))
         return entry
 
     def _next_moment(self) -> Moment:
         return Moment(self._next_position, self._time.time_us, self._time.uptime_us)
+
+    def _next_context(self, caller: str, *, may_wait: bool = False) -> Context:
+        moment = self._next_moment()
+        return Context(moment, caller, f"{self._id_seed}{moment.position:x}-", may_wait)
 
     def _commit(self, draft: _Draft, moment: Moment) -> None:
         """Applies the events of a draft to the state, and adds it to the round."""
