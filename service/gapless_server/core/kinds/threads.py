@@ -17,7 +17,6 @@ from gapless_server.core.kinds.messages import (
     MessageRow,
     MessageTables,
     ThreadRow,
-    copy_content,
     message_resource,
     new_message_id,
     require_live_message,
@@ -26,6 +25,7 @@ from gapless_server.core.kinds.messages import (
 )
 from gapless_server.core.kinds.threads_audit import ThreadAuditor
 from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
     Moment,
@@ -34,6 +34,11 @@ from gapless_server.core.state import (
     State,
     UndoLog,
 )
+
+# Replies are messages, and as many of them come.
+PostReplyRequest = plain(threads_pb2.PostReplyRequest)
+ReplyPosted = plain(threads_pb2.ReplyPosted)
+PostReplyResponse = plain(threads_pb2.PostReplyResponse)
 
 _EMPTY = ThreadRow(
     head_sequence=0, reply_count=0, participant_count=0, live_sequence=0, live_time_us=0
@@ -66,16 +71,17 @@ def _reply(state: State, command: threads_pb2.PostReplyRequest, context: Context
     sequence = next_sequence(state, channel_id) if command.show_in_channel else 0
     message_id = new_message_id(state, channel_id, command.message_id, context)
     thread = _thread(state, channel_id, parent_id)
-    posted = threads_pb2.ReplyPosted(
+    posted = ReplyPosted(
         channel_id=channel_id,
         parent_message_id=parent_id,
         message_id=message_id,
         thread_sequence=thread.head_sequence + 1,
         sequence=sequence,
         sender_id=command.sender_id,
+        body=command.body,
+        attributes=command.attributes,
     )
-    copy_content(command, posted)
-    response = threads_pb2.PostReplyResponse(
+    response = PostReplyResponse(
         message_id=message_id,
         thread_sequence=posted.thread_sequence,
         sequence=sequence,
@@ -202,8 +208,8 @@ def _list_participants(
 KIND = Kind(
     name="threads",
     tables=(ThreadTables,),
-    commands={threads_pb2.PostReplyRequest: _reply},
-    events={threads_pb2.ReplyPosted: _posted, messages_pb2.MessageDeleted: _deleted},
+    commands={PostReplyRequest: _reply},
+    events={ReplyPosted: _posted, messages_pb2.MessageDeleted: _deleted},
     queries={
         threads_pb2.ListRepliesRequest: _list,
         threads_pb2.ListThreadParticipantsRequest: _list_participants,
