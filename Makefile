@@ -80,7 +80,7 @@ clean: ## Remove the virtual environments and what the tools left; never ./data
 
 # Beside the stubs: programs that write a file of ours, and with --check say whether it is fresh.
 GENERATORS := $(wildcard tools/make_errors.py tools/make_sync.py tools/make_sample_events.py \
-	tools/make_limits.py)
+	tools/make_limits.py tools/make_reliability.py)
 
 # Debian keeps the part of venv that installs pip in a package of its own; pip itself can install
 # into an environment that has none.
