@@ -29,6 +29,8 @@ SECONDS_MAX: Final = 300.0
 
 # Refusals that say what a thing is like; any other is a failure.
 TELLING: Final = ("CONFIG_VERSION_MISMATCH", "LOCK_HELD", "POOL_EXHAUSTED")
+# Without a reason, from gRPC itself: the time was over, or the connection broke.
+BREAKS: Final = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED", "INTERNAL")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["gapless", "tests.reliability.histories"])
@@ -140,7 +142,7 @@ class _Worker:
             operation.returned = time.monotonic()
             operation.refusal = error.reason
             operation.thing, operation.answer = _told(error, operation)
-        elif error.code.name not in ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED"):
+        elif error.reason or error.code.name not in BREAKS:
             raise error
         elif not error.outcome_unknown:
             operation.is_called_failed = True
