@@ -16,6 +16,8 @@ TIMES ?= 100
 
 # Which harnesses of tests/reliability `make soak` runs; all of them without it.
 ONLY ?=
+# How many of them run side by side.
+LANES ?= 1
 
 # `make bench QUICK=1` measures what P1 to P6 need, in under 3 minutes.
 QUICK ?=
@@ -47,8 +49,8 @@ test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
 	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)
 
-soak: $(DEV) ## Run every fault harness to its full numbers (hours), ONLY="kills proxy" for some
-	@$(BIN)/python tools/soak.py --only $(ONLY)
+soak: $(DEV) ## Run every fault harness to its full numbers (hours); ONLY="kills proxy" for some, LANES=2
+	@$(BIN)/python tools/soak.py --lanes $(LANES) --only $(ONLY)
 
 check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh
 	$(BIN)/ruff format --check

@@ -35,9 +35,9 @@ BUGS = (
         (
             Edit(
                 _ROUNDS,
-                "            moment = self._next_moment()\n            id_prefix",
-                "            moment = self._next_moment()\n"
-                "            self._next_position += 1\n            id_prefix",
+                "        moment = self._next_moment()\n        return Context",
+                "        moment = self._next_moment()\n"
+                "        self._next_position += 1\n        return Context",
             ),
             Edit(
                 _ROUNDS,

@@ -40,7 +40,7 @@ BUGS = (
     PlantedBug(
         "twins in one round are both run",
         "G3",
-        (Edit(_ROUNDS, "        self._requests.put(key, moment.position)\n", ""),),
+        (Edit(_ROUNDS, "        self._requests.put(key, position)\n", ""),),
         (f"{_REQUEST_IDS}::test_g3_twins_in_one_frame_have_one_effect_and_one_answer",),
         quick=True,
     ),
