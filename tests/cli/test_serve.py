@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from gapless import Client, GaplessError
+from gapless.testing import SubprocessServer
 from tests.cli.commands import SECONDS_MAX, run_process, serving
 
 
@@ -147,6 +148,20 @@ def test_g8_a_commit_that_fails_ends_the_service_with_1_and_logs_no_payload(
     assert str(reason).startswith("namespace default: OutcomeUnknown: ")
     # The fault comes with a traceback, and that without the variables.
     assert "words of a message" not in json.dumps(lines)
+
+
+def test_g8_a_commit_that_fails_ends_the_service_also_when_no_log_line_can_be_written(
+    tmp_path: Path,
+) -> None:
+    with SubprocessServer(directory=tmp_path) as server:
+        with server.client(timeout=5, max_attempts=1) as client:
+            client.channels.create(channel_id="c1")
+            # From now on no file can grow, and the log goes to one.
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1, 1))
+            with pytest.raises(GaplessError):
+                client.messages.post("c1", "ann", "words of a message")
+
+        assert server.wait(SECONDS_MAX) == 1
 
 
 SECRETS = ("words of a message", "value of an attribute", "p256dh key", "auth secret")

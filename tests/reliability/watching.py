@@ -41,7 +41,7 @@ class LogWatch:
             self._failure = error
 
     def _follow(self) -> None:
-        with self._client.events.watch(from_start=True) as watch:
+        with self._client.events.watch(from_start=True, timeout=SECONDS_MAX) as watch:
             for item in watch:
                 if isinstance(item, Entry):
                     self._seen.append((item.position, item.request_id))

@@ -369,6 +369,6 @@ class Namespace:
                 frame.outcomes.exception()  # taken note of: the caller may be gone
         self._reads.refuse_all(self._failure)
         self.feed.wake()
-        _log.critical("writer_stopped", namespace=self.name, exc_info=error)
         self._on_fatal(self.name, error)
+        _log.critical("writer_stopped", namespace=self.name, exc_info=error)
         return self._failure
