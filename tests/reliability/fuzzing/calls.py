@@ -30,6 +30,7 @@ from tests.reliability.fuzzing.messages import MessageMaker
 from tests.reliability.fuzzing.verdicts import CHANGED, FAULTS, HANGS, STATES, judge_status
 from tests.reliability.harness import Run
 from tests.rpc.in_process import NAMESPACE, CallEnded, InProcessService, Metadata
+from tests.writer.harness import KERNEL
 
 # After so many inputs the log and the state are compared, and a new service begins.
 STRETCH: Final = 1000
@@ -59,7 +60,6 @@ class CallFuzzer:
         self._clock = ManualClock()
         self._store = MemoryJournalStore()
         self._service = InProcessService(self._store, self._clock)
-        self._methods = _methods(self._service)
         self._last = b""
         self._positions: set[int] = set()
         # What was acknowledged by another way than a stream of frames is not counted one by one.
@@ -130,7 +130,7 @@ class CallFuzzer:
                 self._positions.add(receipt.position)
 
     async def _one_call(self) -> None:
-        method, request_type = self._chance.choice(self._methods)
+        method, request_type = self._chance.choice(METHODS)
         metadata = self._metadata()
         if request_type is WatchRequest:
             await self._watched(self._service.watch(self._input(request_type), metadata))
@@ -211,12 +211,15 @@ class CallFuzzer:
             self._run.violation(STATES, "the state is not the one that the log gives")
 
 
-def _methods(service: InProcessService) -> list[tuple[str, Any]]:
+def _methods() -> list[tuple[str, Any]]:
     """Returns the unary methods and Watch, each with the type of its request."""
-    services = [*kind_services(service.kernel), COMMANDS, EVENTS]
+    services = [*kind_services(KERNEL), COMMANDS, EVENTS]
     return [
         (f"{one.name}/{method.name}", GetMessageClass(method.input_type))
         for one in services
         for method in one.methods
         if method.name != "Pipeline"
     ]
+
+
+METHODS: Final = _methods()
