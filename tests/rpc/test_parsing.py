@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.core.refusals import Refused
-from gapless_server.rpc.parsing import parse, parse_frame
+from gapless_server.rpc.parsing import (
+    LOOKS_MAX,
+    UNCOUNTED_BYTES_MAX,
+    malformed,
+    parse,
+    parse_frame,
+)
 from tests.rpc.bad_requests import methods
 from tests.rpc.wire import frame, post
 
 REQUESTS: list[Any] = [GetMessageClass(method.input_type) for method in methods()]
+COMMANDS_MAX = 10
 GOOD = [post(f"p{n}", "text") for n in range(3)]
 
 
@@ -58,7 +67,7 @@ def test_any_bytes_are_a_request_or_refused_as_malformed(request_type: Any, data
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_a_frame_or_refused_as_malformed(data: bytes) -> None:
-    found = parsed_or_refused(parse_frame, data)
+    found = parsed_or_refused(parse_frame, data, len(data))
 
     if isinstance(found, Refused):
         assert found.row.reason == "MALFORMED_MESSAGE"
@@ -71,7 +80,7 @@ def test_any_bytes_are_a_frame_or_refused_as_malformed(data: bytes) -> None:
 def test_g5_a_damaged_command_leaves_the_others_of_its_frame_as_they_are(bad: bytes) -> None:
     data = frame(GOOD[0]) + member(bad) + frame(GOOD[1], GOOD[2])
 
-    first, odd, *rest = parse_frame(data)
+    first, odd, *rest = parse_frame(data, COMMANDS_MAX)
 
     assert [first, *rest] == GOOD
     if isinstance(odd, Command):
@@ -86,3 +95,28 @@ def test_a_good_frame_is_its_commands(count: int) -> None:
     commands = [post(f"p{n}") for n in range(count)]
 
     assert parse_frame(PipelineRequest(commands=commands).SerializeToString()) == commands
+
+
+@pytest.mark.parametrize("broken", [b"", b"\x0a"], ids=["whole", "cut off"])
+@pytest.mark.parametrize("count", [COMMANDS_MAX + 1, UNCOUNTED_BYTES_MAX])
+def test_g7_a_frame_of_too_many_commands_is_refused_whether_it_is_whole_or_not(
+    count: int, broken: bytes
+) -> None:
+    """Empty ones: two bytes each."""
+    with pytest.raises(Refused) as caught:
+        parse_frame(b"\x0a\x00" * count + broken, COMMANDS_MAX)
+
+    assert caught.value.row.reason == "FRAME_TOO_LARGE"
+    assert caught.value.metadata["commands_max"] == str(COMMANDS_MAX)
+
+
+def test_g7_a_fault_is_looked_for_in_so_many_fields_only() -> None:
+    wrong = PostMessageRequest.DESCRIPTOR.fields_by_name["channel_id"].number << 3 | 2
+    unknown = b"\xf8\x07\x00"
+    bad_text = bytes((wrong, 1, 0xFF))
+
+    found = malformed(PostMessageRequest.DESCRIPTOR, unknown * (LOOKS_MAX - 1) + bad_text)
+    not_found = malformed(PostMessageRequest.DESCRIPTOR, unknown * LOOKS_MAX + bad_text)
+
+    assert found.metadata["field"] == "channel_id"
+    assert not_found.metadata["field"] == ""

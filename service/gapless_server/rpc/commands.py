@@ -148,15 +148,9 @@ class CommandServicer:
         If the writer refuses the whole frame for now, each of its commands is refused so, and
         the stream goes on. Raises Refused if the frame is not one.
         """
-        commands = parse_frame(data)
+        commands = parse_frame(data, self._limits.frame_commands_max)
         if not commands:
             raise invalid_field("commands", "must have at least one command")
-        if len(commands) > self._limits.frame_commands_max:
-            raise Refused(
-                errors_pb2.ERROR_REASON_FRAME_TOO_LARGE,
-                commands=len(commands),
-                commands_max=self._limits.frame_commands_max,
-            )
         if len(data) > COMMAND_BYTES_MAX:
             commands = sized(self._namespaces.kernel, commands)
         frame = Frame(commands, caller, len(data))

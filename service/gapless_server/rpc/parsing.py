@@ -7,7 +7,9 @@ take the good ones with it.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -21,6 +23,11 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _NESTING_MAX = 32
 
+# So many fields are looked at, about 10 ms, to find which one is at fault.
+LOOKS_MAX: Final = 10_000
+# The commands of a longer frame are counted before they are parsed.
+UNCOUNTED_BYTES_MAX: Final = 1024 * 1024
+
 
 def parse(message_type: type[AnyMessage], data: bytes) -> AnyMessage:
     """Returns the message. Raises Refused, reason MALFORMED_MESSAGE, naming the field if it can."""
@@ -30,23 +37,54 @@ def parse(message_type: type[AnyMessage], data: bytes) -> AnyMessage:
         raise malformed(message_type.DESCRIPTOR, data) from error
 
 
-def parse_frame(data: bytes) -> list[Command | Refused]:
+def parse_frame(data: bytes, commands_max: int) -> list[Command | Refused]:
     """Returns the commands of a frame; one that is malformed is the refusal that says so.
 
-    Raises Refused, reason MALFORMED_MESSAGE, if the frame itself cannot be taken apart.
+    Raises Refused, reason MALFORMED_MESSAGE, if the frame itself cannot be taken apart, or
+    FRAME_TOO_LARGE.
+    """
+    if len(data) > UNCOUNTED_BYTES_MAX:
+        _count_commands(data, commands_max)
+    try:
+        found = PipelineRequest.FromString(data).commands
+    except DecodeError:
+        return _parse_members(data, commands_max)
+    if len(found) > commands_max:
+        raise _frame_too_large(str(len(found)), commands_max)
+    return list(found)
+
+
+def _count_commands(data: bytes, commands_max: int) -> None:
+    """Refuses a frame of too many commands without making any of them.
+
+    An empty one takes two bytes and as a message a hundred times as much, so that a frame of the
+    largest size could hold up all else for seconds.
     """
     try:
-        return list(PipelineRequest.FromString(data).commands)
-    except DecodeError:
-        pass
+        for index, _field in enumerate(_fields(data), start=1):
+            if index > commands_max:
+                raise _frame_too_large(f"more than {commands_max}", commands_max)
+    except ValueError:
+        return  # told by who parses it
+
+
+def _parse_members(data: bytes, commands_max: int) -> list[Command | Refused]:
     commands: list[Command | Refused] = []
     try:
         for number, value in _fields(data):
             if number == PipelineRequest.COMMANDS_FIELD_NUMBER and isinstance(value, bytes):
                 commands.append(_parse_member(value))
+                if len(commands) > commands_max:
+                    raise _frame_too_large(f"more than {commands_max}", commands_max)
     except ValueError as error:
         raise _refusal(PipelineRequest.DESCRIPTOR, "commands", str(error)) from error
     return commands
+
+
+def _frame_too_large(commands: str, commands_max: int) -> Refused:
+    return Refused(
+        errors_pb2.ERROR_REASON_FRAME_TOO_LARGE, commands=commands, commands_max=commands_max
+    )
 
 
 def _parse_member(data: bytes) -> Command | Refused:
@@ -58,7 +96,8 @@ def _parse_member(data: bytes) -> Command | Refused:
 
 def malformed(descriptor: Any, data: bytes) -> Refused:
     """Returns the refusal of bytes that are not a message of this type."""
-    field, description = _locate(descriptor, data, 0) or ("", "the bytes cannot be parsed")
+    found = _locate(descriptor, data, 0, count(1))
+    field, description = found or ("", "the bytes cannot be parsed")
     return _refusal(descriptor, field, description)
 
 
@@ -72,10 +111,14 @@ def _refusal(descriptor: Any, field: str, description: str) -> Refused:
     )
 
 
-def _locate(descriptor: Any, data: bytes, depth: int) -> tuple[str, str] | None:
+def _locate(
+    descriptor: Any, data: bytes, depth: int, looks: Iterator[int]
+) -> tuple[str, str] | None:
     """Finds the first field that keeps the bytes from being parsed: its path and its fault."""
     try:
         for number, value in _fields(data):
+            if next(looks) > LOOKS_MAX:
+                return None
             field = descriptor.fields_by_number.get(number)
             if field is None or not isinstance(value, bytes):
                 continue
@@ -85,7 +128,7 @@ def _locate(descriptor: Any, data: bytes, depth: int) -> tuple[str, str] | None:
                 except UnicodeDecodeError as error:
                     return field.name, f"is not valid UTF-8 at byte {error.start}"
             elif field.message_type is not None and depth < _NESTING_MAX:
-                inner = _locate(field.message_type, value, depth + 1)
+                inner = _locate(field.message_type, value, depth + 1, looks)
                 if inner is not None:
                     path, description = inner
                     return (f"{field.name}.{path}" if path else field.name), description
@@ -94,16 +137,15 @@ def _locate(descriptor: Any, data: bytes, depth: int) -> tuple[str, str] | None:
     return None
 
 
-def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Takes apart one level of the wire format. Raises ValueError where it breaks off."""
-    fields: list[tuple[int, int | bytes]] = []
     offset = 0
     while offset < len(data):
         tag, offset = _varint(data, offset)
         number, wire_type = tag >> 3, tag & 7
         if wire_type == _VARINT:
             value, offset = _varint(data, offset)
-            fields.append((number, value))
+            yield number, value
             continue
         if wire_type == _LENGTH:
             length, offset = _varint(data, offset)
@@ -113,9 +155,8 @@ def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
             raise ValueError(f"unknown wire type {wire_type} at byte {offset}")
         if offset + length > len(data):
             raise ValueError(f"the bytes end within a field that begins at byte {offset}")
-        fields.append((number, data[offset : offset + length]))
+        yield number, data[offset : offset + length]
         offset += length
-    return fields
 
 
 def _varint(data: bytes, offset: int) -> tuple[int, int]:
