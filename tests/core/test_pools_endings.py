@@ -16,7 +16,11 @@ from gapless.v1.pool_reservations_pb2 import (
     ReservationRenewed,
     ReservationsReleased,
 )
-from gapless_server.core.kinds.pools.release import RELEASED_BYTES_MAX, RELEASED_NUMBERS_MAX
+from gapless_server.core.kinds.pools.release import (
+    RELEASED_BYTES_MAX,
+    RELEASED_NUMBERS_MAX,
+    RELEASED_RESERVATIONS_MAX,
+)
 from gapless_server.core.times import from_timestamp
 from tests.core.pool_commands import (
     ANN,
@@ -231,13 +235,24 @@ class TestReleaseOwner:
     def test_long_names_are_released_within_the_size_of_an_entry(self) -> None:
         story = Story().given(create((0, 2**63 - 1)))
         long_name = "\N{GRINNING FACE}" * 123
-        story.given(*[reserve(f"{long_name}{index:05}", long_name) for index in range(1100)])
+        keys = [f"{long_name}{index:05}" for index in range(1000)]
+        story.given(*[reserve_group(key, 5, long_name) for key in keys])
 
         answer = story.when(release_owner(long_name))
 
-        assert answer.remaining_count == 1100 - len(answer.released)
-        assert len(answer.released) > 1000
+        # Five numbers of 9 bytes, and two names with 4 bytes a character.
+        assert len(answer.released) == RELEASED_BYTES_MAX // (5 * 9 + 4 * (2 * 123 + 5))
+        assert answer.remaining_count == 1000 - len(answer.released)
         assert story.entries[-1].ByteSize() <= RELEASED_BYTES_MAX
+
+    def test_g7_one_command_releases_so_many_reservations_and_says_how_many_are_left(self) -> None:
+        story = Story().given(create((1, 2 * RELEASED_RESERVATIONS_MAX)))
+        story.given(*[reserve(f"k{index}") for index in range(RELEASED_RESERVATIONS_MAX + 1)])
+
+        first, second = story.when(release_owner()), story.when(release_owner())
+
+        assert (len(first.released), first.remaining_count) == (RELEASED_RESERVATIONS_MAX, 1)
+        assert (len(second.released), second.remaining_count) == (1, 0)
 
 
 class TestCleanUp:

@@ -94,7 +94,10 @@ def test_g5_a_damaged_command_leaves_the_others_of_its_frame_as_they_are(bad: by
 def test_a_good_frame_is_its_commands(count: int) -> None:
     commands = [post(f"p{n}") for n in range(count)]
 
-    assert parse_frame(PipelineRequest(commands=commands).SerializeToString()) == commands
+    assert (
+        parse_frame(PipelineRequest(commands=commands).SerializeToString(), COMMANDS_MAX)
+        == commands
+    )
 
 
 @pytest.mark.parametrize("broken", [b"", b"\x0a"], ids=["whole", "cut off"])

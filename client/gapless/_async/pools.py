@@ -148,8 +148,8 @@ class Pools:
     ) -> CleanUpPoolResponse:
         """Releases what has expired, and what owners who are gone hold.
 
-        One command releases at most 10,000 numbers; if ``remaining_count`` of the answer is not 0,
-        clean up again.
+        One command ends at most 1,000 reservations of 10,000 numbers; if ``remaining_count`` of the
+        answer is not 0, clean up again.
 
         Args:
             pool_id: which pool.

@@ -273,8 +273,8 @@ class Reservations:
     ) -> ReleaseOwnerResponse:
         """Releases all that an owner holds in a pool. Nothing: ``changed`` is False.
 
-        One command releases at most 10,000 numbers; if ``remaining_count`` of the answer is not 0,
-        release again.
+        One command ends at most 1,000 reservations of 10,000 numbers; if ``remaining_count`` of the
+        answer is not 0, release again.
 
         Args:
             pool_id: which pool.

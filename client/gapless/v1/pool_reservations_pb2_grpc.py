@@ -158,7 +158,7 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseOwner(self, request, context):
-        """Releases all that an owner holds in a pool, in one entry: at most 10,000
+        """Releases all that an owner holds in a pool, in one entry: at most 1,000 reservations of 10,000
         numbers (fewer where keys are long), in the order of the keys. Nothing there:
         changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
         """

@@ -84,7 +84,7 @@ class ReservationServiceStub:
         gapless.v1.pool_reservations_pb2.ReleaseOwnerRequest,
         gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse,
     ]
-    """Releases all that an owner holds in a pool, in one entry: at most 10,000
+    """Releases all that an owner holds in a pool, in one entry: at most 1,000 reservations of 10,000
     numbers (fewer where keys are long), in the order of the keys. Nothing there:
     changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
     """
@@ -183,7 +183,7 @@ class ReservationServiceAsyncStub:
         gapless.v1.pool_reservations_pb2.ReleaseOwnerRequest,
         gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse,
     ]
-    """Releases all that an owner holds in a pool, in one entry: at most 10,000
+    """Releases all that an owner holds in a pool, in one entry: at most 1,000 reservations of 10,000
     numbers (fewer where keys are long), in the order of the keys. Nothing there:
     changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
     """
@@ -294,7 +294,7 @@ class ReservationServiceServicer(metaclass=abc.ABCMeta):
         request: gapless.v1.pool_reservations_pb2.ReleaseOwnerRequest,
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse, collections.abc.Awaitable[gapless.v1.pool_reservations_pb2.ReleaseOwnerResponse]]:
-        """Releases all that an owner holds in a pool, in one entry: at most 10,000
+        """Releases all that an owner holds in a pool, in one entry: at most 1,000 reservations of 10,000
         numbers (fewer where keys are long), in the order of the keys. Nothing there:
         changed=false, or NOT_FOUND, reason OWNER_HOLDS_NOTHING, if so asked.
         """

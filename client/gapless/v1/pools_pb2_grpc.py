@@ -110,7 +110,7 @@ class PoolServiceServicer(object):
 
     def CleanUpPool(self, request, context):
         """Releases the reservations whose time is over, and those of owners that the
-        caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+        caller knows to be gone, in one entry: at most 1,000 reservations of 10,000 numbers (fewer
         where owners and keys are long), those that expired first, first.
         POOL_NOT_FOUND refuses it.
         """

@@ -59,7 +59,7 @@ class PoolServiceStub:
         gapless.v1.pools_pb2.CleanUpPoolResponse,
     ]
     """Releases the reservations whose time is over, and those of owners that the
-    caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+    caller knows to be gone, in one entry: at most 1,000 reservations of 10,000 numbers (fewer
     where owners and keys are long), those that expired first, first.
     POOL_NOT_FOUND refuses it.
     """
@@ -119,7 +119,7 @@ class PoolServiceAsyncStub:
         gapless.v1.pools_pb2.CleanUpPoolResponse,
     ]
     """Releases the reservations whose time is over, and those of owners that the
-    caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+    caller knows to be gone, in one entry: at most 1,000 reservations of 10,000 numbers (fewer
     where owners and keys are long), those that expired first, first.
     POOL_NOT_FOUND refuses it.
     """
@@ -189,7 +189,7 @@ class PoolServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.pools_pb2.CleanUpPoolResponse, collections.abc.Awaitable[gapless.v1.pools_pb2.CleanUpPoolResponse]]:
         """Releases the reservations whose time is over, and those of owners that the
-        caller knows to be gone, in one entry: at most 10,000 numbers of them (fewer
+        caller knows to be gone, in one entry: at most 1,000 reservations of 10,000 numbers (fewer
         where owners and keys are long), those that expired first, first.
         POOL_NOT_FOUND refuses it.
         """

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 # How often the gauge looks. What it tells may be so much more than what was.
-_LOOK_SECONDS: Final = 0.01
+LOOK_SECONDS: Final = 0.01
 
 
 class LoopGauge:
@@ -36,7 +36,7 @@ class LoopGauge:
 
     def _look_later(self) -> None:
         self._seen_seconds = time.thread_time()
-        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         # What was worked since the last look, which is one thing if it is much: else this would

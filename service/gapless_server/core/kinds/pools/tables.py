@@ -296,7 +296,7 @@ def take_from_free(
             tables.free_preferred.delete(pool_id, rank)
     if whole != first_free:
         return first_free
-    return left or right or _first_free(tables, pool_id)
+    return left or right or _first_free(tables, pool_id, whole.last)
 
 
 def give_to_free(
@@ -326,8 +326,12 @@ def give_to_free(
     return first_free
 
 
-def _first_free(tables: PoolTables, pool_id: str) -> Run | None:
-    for last, first in tables.free.scan(pool_id):
+def _first_free(tables: PoolTables, pool_id: str, taken: int) -> Run | None:
+    """Returns the first run, given that up to a number all is taken.
+
+    From there on, since rows that were deleted after the last checkpoint are passed one by one.
+    """
+    for last, first in tables.free.scan(pool_id, after=taken):
         return Run(first, last)
     return None
 
