@@ -134,6 +134,7 @@ class Trial:
         self._source: Path = getattr(moments, self.moment)
         self._older = moments.older
         self._number = number
+        self._damage = ""
 
     def prepare(self) -> str:
         """Makes the damaged data; returns what is wrong with it."""
@@ -145,7 +146,8 @@ class Trial:
             files = Files(data / "namespaces", self._older / "namespaces")
             damage: Damage = chance.choices(list(DAMAGES), list(DAMAGES.values()))[0]
             said = damage(files, chance)
-        return f"trial {self._number}, {self.moment}, {damage.__name__}: {said}"
+        self._damage = damage.__name__
+        return f"trial {self._number}, {self.moment}, {self._damage}: {said}"
 
     def do(self, truth: Seen) -> None:
         """Damages, looks, counts."""
@@ -156,7 +158,7 @@ class Trial:
         try:
             outcome = asyncio.run(outcome_of(self._folder / "data", truth))
             again = outcome
-            if outcome.name == REFUSED:
+            if outcome.name != HARMLESS:
                 again = asyncio.run(outcome_of(self._folder / "data", truth))
         except Exception:
             self._run.violation("tracebacks", f"{said}\n{traceback.format_exc()}")
@@ -179,6 +181,7 @@ class Trial:
     def _judge(self, said: str, outcome: Outcome, again: Outcome, verify_says: list[str]) -> None:
         run = self._run
         run.count(outcome.name)
+        run.count(f"{self._damage}: {outcome.name}")
         for wrong in outcome.wrong:
             run.violation("silent", f"{said}: {wrong}")
         if outcome.name != HARMLESS:
@@ -190,6 +193,8 @@ class Trial:
             run.count("harmless_but_verify_tells")
         if outcome.name == REFUSED and again.name != REFUSED:
             run.violation("loops", f"{said}: refused, and then {again}")
+        if outcome.name == FOUND and "is stopping" in again.said:
+            run.violation("loops", f"{said}: the writer stops at each start: {again}")
 
     def _compare(self, said: str, outcome: Outcome, read: str, verify_code: int) -> None:
         run = self._run

@@ -95,6 +95,27 @@ def test_g1_swapped_rounds_are_found(rounds: list[Round]) -> None:
     assert "positions 5 to 5: the round holds other positions, 1 from 4 to 4" in breaches
 
 
+def test_g8_a_round_that_claims_any_number_of_positions_is_told_at_once(
+    rounds: list[Round],
+) -> None:
+    claims = [*rounds[:4], rounds[4]._replace(last_position=2**60), *rounds[5:]]
+    recount = Recount(Kernel(KINDS), [Head(5, rounds[4].chain_hash)])
+    for record in claims:
+        recount.observe(record)
+
+    breaches = recount.finish().breaches
+
+    assert f"positions 5 to {2**60}: the round holds other positions, 1 from 5 to 5" in breaches
+    assert f"position 5: expected as a head; positions 5 to {2**60} are one" in breaches
+
+
+@pytest.mark.parametrize("field", ["last_position", "data", "chain_hash"])
+def test_g8_a_row_of_wrong_values_is_told(rounds: list[Round], field: str) -> None:
+    damaged = [*rounds[:4], rounds[4]._replace(**{field: "text"}), *rounds[5:]]
+
+    assert "the round after position 4: its row is damaged" in _recount(damaged).breaches
+
+
 def test_g8_bytes_that_are_no_round_are_found_also_where_the_chain_fits(
     rounds: list[Round],
 ) -> None:

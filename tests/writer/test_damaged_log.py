@@ -84,3 +84,24 @@ async def test_g5_what_cannot_be_erased_is_refused_and_nothing_of_it_is_kept(dis
 
     assert reason(refused) == "LOG_CORRUPT"
     assert (sequence(other), receipt(other).position) == (5, 6)
+
+
+async def test_g8_a_log_that_cannot_grow_is_read_and_refuses_what_is_new(disk: Disk) -> None:
+    """To stop the service for it would stop it again and again, with each attempt of a client."""
+    async with disk.namespace() as namespace:
+        await run(namespace, create(), post("r1"))
+    log = disk.directory / "namespaces" / f"{NAME}.db"
+    content = bytearray(log.read_bytes())
+    # The file says that it has free pages, and the list of them is nowhere.
+    content[32:40] = (999_999).to_bytes(4, "big") + (5).to_bytes(4, "big")
+    log.write_bytes(content)
+
+    async with disk.namespace() as namespace:
+        large = post("large", text="x" * 20_000)
+        refused = [reason((await run(namespace, large))[0]) for _ in range(2)]
+        [known] = await run(namespace, post("r1"))
+        seen = [entry.position for entry in await entries(namespace)]
+
+    assert refused == ["LOG_CORRUPT", "LOG_CORRUPT"]
+    assert receipt(known).replayed
+    assert seen == [1, 2]

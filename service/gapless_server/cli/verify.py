@@ -120,7 +120,7 @@ def recount_log(
             task = bar.add_task(f"recounting {log.name}", total=log.last_position)
             for record in log.rounds():
                 recount.observe(record)
-                bar.update(task, completed=record.last_position)
+                bar.update(task, completed=recount.position)
     except Corrupt as error:
         unreadable = [str(error)]
     except JournalError as error:

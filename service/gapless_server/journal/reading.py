@@ -59,13 +59,14 @@ _IN_THE_WAY: Final = frozenset(
         sqlite3.SQLITE_AUTH,
     }
 )
-_PRIMARY_CODE: Final = 0xFF
+# What is left of an extended code of SQLite without its extension.
+PRIMARY_CODE: Final = 0xFF
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
     """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & _PRIMARY_CODE in _IN_THE_WAY:
+    if code is not None and code & PRIMARY_CODE in _IN_THE_WAY:
         return JournalError(f"{path}: {error}")
     return Corrupt(f"{path}: {error}")
 

@@ -31,7 +31,7 @@ from gapless_server.journal.port import (
     OutcomeUnknown,
     Round,
 )
-from gapless_server.journal.reading import RoundReader, require_head, unreadable
+from gapless_server.journal.reading import PRIMARY_CODE, RoundReader, require_head, unreadable
 from gapless_server.journal.schema import (
     APPLICATION_ID,
     FORMAT_VERSION,
@@ -69,6 +69,15 @@ def sync_directory(path: Path) -> None:
 def _is_full(error: Exception) -> bool:
     """Whether the disk was full before the commit: SQLite has rolled the statement back."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Whether SQLite found the file damaged before the commit: it has rolled back as well."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & PRIMARY_CODE in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
 
 
 class SqliteJournal:
@@ -189,6 +198,8 @@ class SqliteJournal:
     def _append_failed(self, error: Exception) -> JournalError:
         if _is_full(error):
             return NoRoom(f"{self._path}: {error}")
+        if _is_damaged(error):
+            return Corrupt(f"{self._path} cannot take another round: {error}")
         self._failed = True
         return OutcomeUnknown(f"{self._path}: {error}")
 

@@ -112,13 +112,27 @@ class Recount:
         entries = stored_round.entries
         self._uptime_us = stored_round.uptime_us
         positions = [stored.entry.position for stored in entries]
-        if positions != list(range(record.first_position, record.last_position + 1)):
+        # Made of the entries: a damaged row may claim any number of positions.
+        held = range(record.first_position, record.first_position + len(positions))
+        if record.last_position != held.stop - 1 or positions != list(held):
             self._breach(f"{_named(record)}: the round holds other positions, {_listed(positions)}")
             self._replays = False
         for stored in entries:
-            self._observe_entry(stored)
+            try:
+                self._observe_entry(stored)
+            except Exception as error:  # whatever bytes that are not those of an entry bring about
+                self._replays = False
+                self._breach(
+                    f"position {stored.entry.position}: cannot be recounted"
+                    f" ({type(error).__name__}: {error})"
+                )
         if self._checkpoint is not None and self._head == self._checkpoint_at and self._replays:
             self._breaches += self._checkpoint.differences(self._state, self._requests)
+
+    @property
+    def position(self) -> int:
+        """How far it has come."""
+        return self._head.position
 
     def state_digest(self) -> bytes:
         """Returns a hash of the state that the log gives: equal for equal logs, on any machine.
@@ -168,10 +182,9 @@ class Recount:
             )
 
     def _check_expected(self, record: Round) -> None:
-        for position in range(record.first_position, record.last_position + 1):
-            expected = self._expected.pop(position, None)
-            if expected is None:
-                continue
+        held = range(record.first_position, record.last_position + 1)
+        for position in [position for position in self._expected if position in held]:
+            expected = self._expected.pop(position)
             if position != record.last_position:
                 self._breach(f"position {position}: expected as a head; {_named(record)} are one")
             elif record.chain_hash != expected:
