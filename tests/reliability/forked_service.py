@@ -8,7 +8,6 @@ a tracer can be attached to all of what it does.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import signal
 import sys
@@ -21,22 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from gapless.testing import RunningServer
+from tests.forking import context
 
 # A hang must end the test; a slow machine must not.
 SECONDS_MAX: Final = 60.0
 _LOOK_SECONDS: Final = 0.005
-# Imported before any process is forked.
-_COMMANDS: Final = ("serve", "backup", "restore", "export", "import_log")
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    [
-        "pytest",
-        "gapless",
-        *(f"gapless_server.cli.{name}" for name in _COMMANDS),
-        "tests.reliability.forked_service",
-    ]
-)
 
 # Called in the process before the command line; picklable: a function of a module, or a partial.
 Preparation = Callable[[], None]
@@ -56,8 +44,8 @@ class ForkedCommand:
         prepare: Preparation | None = None,
     ) -> None:
         self._log_path = log_path
-        self._home, away = _context.Pipe()
-        self._process = _context.Process(
+        self._home, away = context.Pipe()
+        self._process = context.Process(
             target=_run, args=(away, list(arguments), log_path, environment or {}, prepare)
         )
         self._process.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,17 +12,13 @@ from threading import BrokenBarrierError
 from typing import Any, Final
 
 from gapless import Client
+from tests.forking import context
 
 # What a process does with its client; picklable: a function of a module, or a partial of one.
 Work = Callable[[Client], Any]
 
 # A hang must end the test; a slow machine must not.
 SECONDS_MAX: Final = 60.0
-
-# A process is forked from a server process that has the imports behind it and no threads: a
-# hundred of them start in the time that a few would take from scratch.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pytest", "gapless", "tests.scenarios.processes"])
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,13 @@ def at_once(place: Place, works: Sequence[Work]) -> list[Any]:
     Raises:
         ProcessFailed: one of them raised, or did not end in time.
     """
-    start = _context.Barrier(len(works))
+    start = context.Barrier(len(works))
     running: list[tuple[ForkServerProcess, Connection]] = []
     give_up_time = time.monotonic() + SECONDS_MAX
     try:
         for work in works:
-            home, away = _context.Pipe(duplex=False)
-            process = _context.Process(target=_run, args=(away, start, place, work))
+            home, away = context.Pipe(duplex=False)
+            process = context.Process(target=_run, args=(away, start, place, work))
             process.start()
             away.close()
             running.append((process, home))

@@ -59,6 +59,23 @@ def test_g10_the_checkpoint_of_a_running_service_is_compared_as_well(tmp_path: P
             assert breaches(log_of(tmp_path / "data")) == []
 
 
+def test_a_checkpoint_that_was_being_made_when_its_service_was_killed_is_not_there(
+    log: Path, tmp_path: Path
+) -> None:
+    """SQLite would take it back first, which nobody can who only reads."""
+    other = tmp_path / "other.state"
+    with closing(sqlite3.connect(other, isolation_level=None)) as half:
+        half.execute("CREATE TABLE meta (key BLOB, row BLOB)")
+        half.execute("PRAGMA cache_size = 1")
+        half.execute("BEGIN")
+        half.execute("CREATE TABLE rows AS SELECT zeroblob(100000) AS row")
+        for suffix in ("", "-journal"):
+            target = Path(f"{log.with_suffix('.state')}{suffix}")
+            target.write_bytes(Path(f"{other}{suffix}").read_bytes())
+
+    assert breaches(log) == []
+
+
 def test_g8_a_log_that_is_shorter_than_its_witness_saw_it_is_told(log: Path) -> None:
     witness_of(log, Head(HEAD + 1, bytes(32)))
 

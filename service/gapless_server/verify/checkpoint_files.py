@@ -60,6 +60,9 @@ class CheckpointFile:
                 row = self._connection.execute(SELECT_HEAD).fetchone()
                 self._head = None if row is None else read_head(row[0])
         except _UNREADABLE as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_ROLLBACK:
+                # A process was killed while it made the file: whoever may write takes that back.
+                return
             self._fault = self._breach(f"it cannot be read ({error})")
 
     def __enter__(self) -> Self:
