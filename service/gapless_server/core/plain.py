@@ -14,9 +14,9 @@ and the wire know the message type alone, so what takes a plain form must take e
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from sys import intern
 from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
@@ -83,7 +83,7 @@ def _plain(message_type: Any) -> type[Plain]:
         "write": staticmethod(_compile_writer(fields, defaults)),
     }
     # Interned, a keyword is found among the names in half the time.
-    struct_fields = [(sys.intern(name), Any, default) for name, default in defaults.items()]
+    struct_fields = [(intern(name), Any, default) for name, default in defaults.items()]
     made = msgspec.defstruct(
         message_type.__name__, struct_fields, bases=(Plain,), namespace=members, gc=False
     )

@@ -31,8 +31,11 @@ _STORED_ANSWER = bytes_tag(StoredEntry.ANSWER_FIELD_NUMBER)
 # An entry and its receipt have the same first two fields.
 _POSITION = number_tag(Entry.POSITION_FIELD_NUMBER)
 _TIME = bytes_tag(Entry.COMMIT_TIME_FIELD_NUMBER)
-assert Receipt.POSITION_FIELD_NUMBER == Entry.POSITION_FIELD_NUMBER
-assert Receipt.COMMIT_TIME_FIELD_NUMBER == Entry.COMMIT_TIME_FIELD_NUMBER
+if (Receipt.POSITION_FIELD_NUMBER, Receipt.COMMIT_TIME_FIELD_NUMBER) != (
+    Entry.POSITION_FIELD_NUMBER,
+    Entry.COMMIT_TIME_FIELD_NUMBER,
+):
+    raise LookupError("position and commit_time have other numbers in Receipt than in Entry")
 _ENTRY_REQUEST_ID = bytes_tag(Entry.REQUEST_ID_FIELD_NUMBER)
 _ENTRY_EVENT = bytes_tag(Entry.EVENTS_FIELD_NUMBER)
 _RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + VARINTS[1]
