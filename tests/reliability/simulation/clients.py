@@ -14,7 +14,7 @@ import grpc
 from gapless import AsyncClient, Entry, GaplessError
 from gapless._async._connection import Connection
 from gapless._options import CallOptions, ConnectionOptions
-from gapless.errors import CursorReset, DeadlineExceededError
+from gapless.errors import CursorReset
 from tests.reliability.simulation import commands
 from tests.reliability.simulation.channel import SimulatedChannel
 from tests.reliability.simulation.disk import Disk
@@ -27,10 +27,16 @@ IMPATIENT_PART: Final = 0.15
 IMPATIENT_SECONDS_MAX: Final = 2.0
 # Some send the same command twice at once.
 TWINS_PART: Final = 0.04
+SET_UP: Final = "set up"
 READS_PART: Final = 0.25
 
 # What a caller may be told in earnest; anything else is a fault of ours.
 _FAULTS: Final = frozenset({"INTERNAL_FAULT", "LOG_CORRUPT", "MALFORMED_MESSAGE", "INVALID_FIELD"})
+
+# After these the same is sent again; an error of gRPC itself that is no such one is a fault.
+_PASSING: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+)
 
 
 class _Client(AsyncClient):
@@ -72,12 +78,12 @@ class Worker:
 
     async def set_up(self) -> None:
         """Makes what all commands need."""
-        await self._command("set_up", commands.set_up, f"{self.name}-set-up")
+        await self._command(SET_UP, commands.set_up, f"{self.name}-set-up")
 
     async def _command(self, kind: str, send: commands.Sending, request_id: str) -> None:
         record = self._begin(kind, request_id)
         timeout = math.inf
-        if self.chance.random() < IMPATIENT_PART:
+        if kind != SET_UP and self.chance.random() < IMPATIENT_PART:
             timeout = 0.001 + self.chance.random() * IMPATIENT_SECONDS_MAX
         while not record.has_returned:
             terms = commands.Terms(self.client, request_id, timeout)
@@ -98,10 +104,10 @@ class Worker:
             self._trace.note("answer", record.request_id, record.response.receipt.position)
         except GaplessError as error:
             self._trace.note("error", record.request_id, str(error), error.outcome_unknown)
-            if error.outcome_unknown or isinstance(error, DeadlineExceededError):
+            if error.outcome_unknown and (error.reason or error.code in _PASSING):
                 return
             record.refusal = error
-            if error.reason in _FAULTS or not (error.reason or _is_unreached(error)):
+            if error.reason in _FAULTS or not (error.reason or error.code in _PASSING):
                 self._records.faults.append(f"{record.kind} {record.request_id}: {error!r}")
         record.last_history = len(self._disk.histories) - 1
         record.returned = self._loop.time()
@@ -141,8 +147,3 @@ class Worker:
         watched = Watched(self.name, len(self._disk.histories) - 1, channel_id)
         self._records.watches.append(watched)
         return watched
-
-
-def _is_unreached(error: GaplessError) -> bool:
-    """Whether the service was not there to ask: nothing happened."""
-    return error.code is grpc.StatusCode.UNAVAILABLE

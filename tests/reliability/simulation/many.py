@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from tests.reliability.simulation.world import Lived, World
 
-# After so many worlds what they left behind is collected.
-WORLDS_BETWEEN_COLLECTIONS = 20
+# After so many worlds what they left behind is collected: some 40 MB each.
+WORLDS_BETWEEN_COLLECTIONS = 4
 
 
 def live(seeds: Sequence[int]) -> Iterator[Lived]:

@@ -7,7 +7,7 @@ writer and the core. Only ``server.py``, which binds them to ports, is not here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, NoReturn
 import grpc
 from grpc.aio import AbortError
 
+from gapless._options import PING_PATH
 from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
 from gapless_server.rpc.commands import CommandServicer, PipelineLimits
 from gapless_server.rpc.events import EventServicer, WatchLimits
-from gapless_server.rpc.operations import OperationsServicer
 from gapless_server.rpc.unary import kind_handlers
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
@@ -135,20 +135,22 @@ class Service:
 
     @cached_property
     def _streams(self) -> list[grpc.GenericRpcHandler]:
-        operations = OperationsServicer(self.namespaces, self._clock, PageLimits(), "simulated", 1)
-        return [self._commands.handlers(), self._events.handlers(), operations.handlers()]
+        return [self._commands.handlers(), self._events.handlers()]
 
     @cached_property
     def _kinds(self) -> list[grpc.GenericRpcHandler]:
         return kind_handlers(self.namespaces, PageLimits())
 
     def _handler(self, path: str) -> Any:
+        """Returns the handler of a method, or None."""
         details = _Details(path)
         for handlers in self._streams:
             if found := handlers.service(details):
                 return found
+        if path == PING_PATH:
+            return None
         # Many, and not every process is asked for one.
-        return next(found for each in self._kinds if (found := each.service(details)))
+        return next((found for each in self._kinds if (found := each.service(details))), None)
 
     async def _answer(self, call: Call) -> None:
         context = _Context(call)
@@ -163,17 +165,17 @@ class Service:
 
     async def _handle(self, call: Call, context: _Context) -> None:
         handler = self._handler(call.path)
-        if handler.request_streaming:
-            responses = handler.stream_stream(_requests(call), context)
+        if handler is None:
+            # As gRPC answers; to the SDK, which asks only whether somebody is there, it is one.
+            context.status = Status(grpc.StatusCode.UNIMPLEMENTED, "there is no such method")
+        elif handler.request_streaming:
+            await _respond(call, handler.stream_stream(_requests(call), context))
         else:
             data = await call.up.get()
-            if not handler.response_streaming:
+            if handler.response_streaming:
+                await _respond(call, handler.unary_stream(data, context))
+            else:
                 await call.respond(await handler.unary_unary(data, context))
-                return
-            responses = handler.unary_stream(data, context)
-        async with aclosing(responses):
-            async for response in responses:
-                await call.respond(response)
 
     async def _close_idle_namespaces(self) -> None:
         while True:
@@ -185,6 +187,12 @@ class Service:
             self._failed = True
             self._disk.trace.fault("service failed", repr(error))
             self._on_fatal(self)
+
+
+async def _respond(call: Call, responses: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(responses):
+        async for response in responses:
+            await call.respond(response)
 
 
 async def _requests(call: Call) -> AsyncIterator[bytes]:

@@ -99,7 +99,8 @@ class World:
             life, self._network, self._disk, self._wall, links, self._chance, self._trace
         )
         life.start()
-        await workers[0].set_up()
+        async with asyncio.timeout(LIVENESS_SECONDS_MAX):
+            await workers[0].set_up()
         watching = [
             asyncio.create_task(workers[0].watch(None, 0.0, 0.05)),
             asyncio.create_task(workers[1].watch(None, 0.1, 0.0)),
