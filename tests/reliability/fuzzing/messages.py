@@ -19,6 +19,8 @@ _TEXTS: Final = (
 )  # fmt: skip
 _INTEGERS: Final = (-(2**63), -(2**31), -1, 0, 1, 2, 3, 100, 2**31 - 1, 2**31, 2**53, 2**63 - 1)
 _NESTING_MAX: Final = 5
+# How deep a command lies that is no member of a batch.
+_COMMAND_DEPTH: Final = 1
 _LARGE_ITEMS: Final = 1100
 
 FieldName = str
@@ -69,8 +71,10 @@ class MessageMaker:
                 made = self.make(GetMessageClass(field.message_type), depth + 1)
                 getattr(message, field.name).CopyFrom(made)
         elif field.name == "request_id" and not self._wild():
-            self._request_number += 1
-            setattr(message, field.name, f"r{self._request_number}")
+            # A member of a batch has none of its own.
+            if depth <= _COMMAND_DEPTH:
+                self._request_number += 1
+                setattr(message, field.name, f"r{self._request_number}")
         else:
             setattr(message, field.name, self._value(field))
 
