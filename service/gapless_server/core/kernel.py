@@ -79,7 +79,8 @@ class Kind:
     """A kind of thing: what it registers with the kernel.
 
     `commands`, `guards`, `events`, `frees`, `erases`, `queries` and `timed_queries` are keyed by
-    the type of the message.
+    the type of the message; commands and events also by its plain form, which their deciders and
+    evolvers then take: see plain.py.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 

@@ -21,8 +21,8 @@ from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder
 
-# So many commands are read, then decided, then written: see RoundBuilder.write. What they need
-# stays in the processor's caches.
+# So many commands are read, then decided, then written, as what they need then stays in the
+# processor's caches: see RoundBuilder.write_in_steps.
 COMMANDS_AT_A_TIME = 50
 
 

@@ -58,12 +58,8 @@ def next_sequence(state: State, channel_id: str) -> int:
 
     Raises Refused: CHANNEL_NOT_FOUND, CHANNEL_ARCHIVED or SEQUENCE_EXHAUSTED.
     """
-    tables = state.of(ChannelTables)
-    row = tables.channels.get(ALL, channel_id) or require_channel(state, channel_id)
-    if row.archive_time_us:
-        require_open(row, channel_id)
-    head = tables.sequences.head(channel_id)
-    assert head is not None  # begun together with the row
+    require_open(require_channel(state, channel_id), channel_id)
+    head = head_sequence(state, channel_id)
     if head == SEQUENCE_MAX:
         raise Refused(
             errors_pb2.ERROR_REASON_SEQUENCE_EXHAUSTED, channel_id=channel_id, head_sequence=head
