@@ -16,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from gapless.testing import SubprocessServer
-from gapless_server.journal.port import Corrupt, JournalError, Round
+from gapless_server.journal.drafts import DraftLog
+from gapless_server.journal.port import Corrupt, JournalError, Round, next_round
 from gapless_server.verify.log_files import LogFile, find_logs
 from tests.verify.logs import HEAD, NAMESPACE, change, copy_of, log_of, rounds_of
 
+PAGE_BYTES = 4096
+# The first byte of a page of a table that holds rows.
+TABLE_LEAF = 0x0D
 NOBODY = 65_534  # a user with no rights of its own
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="changing the user needs root")
@@ -111,6 +115,25 @@ def test_a_database_page_that_is_damaged_is_corrupt(data: Path, tmp_path: Path) 
         file.write(b"\xff" * (log.stat().st_size - 4096))
 
     with pytest.raises(Corrupt, match="cannot be read"):
+        rounds_of(log)
+
+
+def test_g8_a_log_whose_pages_lead_back_to_older_ones_is_not_read_for_ever(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "one.db"
+    with DraftLog(log) as draft:
+        for position in range(1, 200):
+            draft.append(next_round(draft.head, position, bytes(500)))
+        draft.name("0123456789abcdef")
+        draft.finish()
+    content = bytearray(log.read_bytes())
+    leaves = [at for at in range(0, len(content), PAGE_BYTES) if content[at] == TABLE_LEAF]
+    older, newer = leaves[2], leaves[-2]
+    content[newer : newer + PAGE_BYTES] = content[older : older + PAGE_BYTES]
+    log.write_bytes(content)
+
+    with pytest.raises(Corrupt, match="its pages are out of order"):
         rounds_of(log)
 
 

@@ -103,6 +103,12 @@ class LogFile:
                 record = Round._make(row)
                 if record.first_position > self._newest_round:
                     return
+                # SQLite goes by its pages: in a damaged file they may lead it round for ever.
+                if record.first_position <= after:
+                    raise Corrupt(
+                        f"{self.path}: after the round of position {after} comes the one of"
+                        f" {record.first_position}: its pages are out of order"
+                    )
                 yield record
                 after = record.first_position
             if not rows:
