@@ -67,6 +67,10 @@ class Log:
         """Returns the entry at a position, or None."""
         return self.entries[position - 1] if 0 < position <= len(self.entries) else None
 
+    def durable_time(self, position: int) -> float:
+        """Returns when the entry at a position became durable."""
+        return self.history.durable_times[self.history.index_of(position)]
+
     def of(self, command: Command) -> StoredEntry | None:
         """Returns the entry of a command, or None."""
         return self.by_request.get((command.caller, command.request_id))
@@ -123,6 +127,8 @@ def _answers(evidence: Evidence) -> Iterator[Breach]:
         of_it = [stored for stored in found if _is_of(stored, command)]
         if not of_it:
             yield LOST, f"{command}: not at position {position}"
+        elif all(log.durable_time(position) > command.returned for log in logs if log.at(position)):
+            yield LOST, f"{command}: it was not durable then"
         elif not any(_answers_alike(stored, command) for stored in of_it):
             yield ANSWERS_DIFFER, f"{command}: {command.response}, the log has {of_it}"
 
@@ -192,8 +198,20 @@ def _reads(evidence: Evidence) -> Iterator[Breach]:
         logs = evidence.logs_of(read.first_history, read.last_history)
         if all(read.head_sequence > _channel_head(log, read.channel_id) for log in logs):
             yield LOST, f"{read}"
-        if len(logs) == 1 and (missed := _missed(evidence, logs[0], read)):
+        if len(logs) > 1:
+            continue
+        if missed := _missed(evidence, logs[0], read):
             yield ORDER, f"{read}: does not show {missed}"
+        if (time := _time_shown(logs[0], read)) > read.returned:
+            yield LOST, f"{read}: what it showed was durable at {time:.6f}"
+
+
+def _time_shown(log: Log, read: HeadRead) -> float:
+    """Returns when the newest that a read showed became durable."""
+    for stored in log.entries:
+        if read.head_sequence and _sequence(stored.entry, read.channel_id) == read.head_sequence:
+            return log.durable_time(stored.entry.position)
+    return 0.0
 
 
 def _channel_head(log: Log, channel_id: str) -> int:

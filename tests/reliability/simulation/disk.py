@@ -33,6 +33,7 @@ from tests.reliability.simulation.trace import Trace
 COMMIT_SECONDS_MAX: Final = 0.004
 READ_SECONDS_MAX: Final = 0.001
 FAILING_SECONDS_MAX: Final = 2.0
+FAILED_SECONDS: Final = 0.1
 
 
 class Fate(Enum):
@@ -55,6 +56,8 @@ class History:
     rounds: list[Round] = field(default_factory=list)
     # When the round of the same index was handed to the disk, in true time.
     times: list[float] = field(default_factory=list)
+    # When it became durable.
+    durable_times: list[float] = field(default_factory=list)
     # Where this history left the one before, if it was restored.
     restored_position: int = 0
     # The rounds that were rewritten, as they were before, with the position that erased from them.
@@ -112,6 +115,7 @@ class Disk:
         log = self.log
         log.rounds.append(record)
         log.times.append(time)
+        log.durable_times.append(self.loop.time())
         for new in rewritten:
             index = log.index_of(new.first_position)
             log.rewritten.append((record.first_position, log.rounds[index]))
@@ -122,7 +126,7 @@ class Disk:
         """Replaces the log by a backup that ended with the round at `position`."""
         old = self.log
         count = old.index_of(position) + 1
-        rounds, times = old.rounds[:count], old.times[:count]
+        rounds = old.rounds[:count]
         for erasing_position, before in reversed(old.rewritten):
             if before.first_position <= position < erasing_position:
                 rounds[old.index_of(before.first_position)] = before
@@ -134,7 +138,13 @@ class Disk:
             max(now_us, head_time_us),
             newest.uptime_us,
         )
-        new = History(self.chance.randbytes(8).hex(), rounds, times, position)
+        new = History(
+            self.chance.randbytes(8).hex(),
+            rounds,
+            old.times[:count],
+            old.durable_times[:count],
+            position,
+        )
         self.histories.append(new)
         self.put(record, self.loop.time())
 
@@ -169,7 +179,7 @@ class SimulatedJournal:
     async def _commit(self, record: Round, rewritten: Sequence[Round]) -> None:
         disk = self._disk
         if self._failed:
-            await asyncio.sleep(COMMIT_SECONDS_MAX)  # simulated: it takes time to say so
+            await asyncio.sleep(FAILED_SECONDS)  # simulated: it takes time to say so again
             raise OutcomeUnknown("an earlier commit failed")
         if record.first_position != self._head.position + 1:
             raise ValueError(f"round begins at {record.first_position}, not after {self._head}")

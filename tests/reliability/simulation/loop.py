@@ -13,7 +13,9 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Coroutine
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
@@ -22,6 +24,26 @@ STEP_SECONDS = 0.000_001
 
 class Stuck(Exception):
     """Nothing is ready and nothing will ever be."""
+
+
+class Hung(SystemExit):
+    """A step of the loop does not end. Asyncio lets this through to whoever runs the loop."""
+
+
+@contextmanager
+def watchdog(seconds: float) -> Iterator[None]:
+    """Raises Hung after so much time of this process. For the main thread."""
+
+    def bark(_number: int, _frame: object) -> None:
+        raise Hung(f"it did not end within {seconds} s of this process")
+
+    before = signal.signal(signal.SIGVTALRM, bark)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 class Handle:

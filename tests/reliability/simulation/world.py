@@ -19,7 +19,7 @@ from tests.reliability.simulation.clients import Worker
 from tests.reliability.simulation.commands import CHANNELS
 from tests.reliability.simulation.disk import Disk
 from tests.reliability.simulation.faults import Faults
-from tests.reliability.simulation.loop import SimulatedLoop
+from tests.reliability.simulation.loop import Hung, SimulatedLoop, watchdog
 from tests.reliability.simulation.machine import WallClock, simulated
 from tests.reliability.simulation.network import Network
 from tests.reliability.simulation.records import Records
@@ -34,6 +34,12 @@ FAULTS_SECONDS_MAX: Final = 25.0
 # After that everybody has what they asked for within so long: the longest wait in line, the end
 # of the longest lock, and the silence after which a watch that is cut off looks for another.
 LIVENESS_SECONDS_MAX: Final = 90.0
+
+
+# A hundred times what a world takes, also on a busy machine.
+PROCESS_SECONDS_MAX: Final = 15.0
+# Who waits for a lock that others hold for two seconds each waits for so long.
+LOCK_WAIT_SECONDS: Final = 10
 
 
 class Lived(NamedTuple):
@@ -67,7 +73,10 @@ class World:
             stack.callback(self._loop.close)
             stack.enter_context(simulated(self._loop, self._wall, self._chance))
             try:
-                found = self._loop.run_until_complete(self._live())
+                with watchdog(PROCESS_SECONDS_MAX):
+                    found = self._loop.run_until_complete(self._live())
+            except Hung as error:
+                found = [(NOT_LIVE, str(error))]
             except Exception as error:
                 found = [(FAULT, f"the world ended: {error!r}")]
             # Before those who still wait are ended: that is no part of the world.
@@ -114,6 +123,7 @@ class World:
         going_wrong.cancel()
         faults.end()
         broken = await self._become_quiet(working, watching)
+        broken += await self._pass_on_a_lock(workers)
         for task in (*watching, working):
             task.cancel()
         return broken + await self._judge(life, faults, workers)
@@ -135,6 +145,20 @@ class World:
                 return []
             await asyncio.sleep(0.2)  # simulated: until the watches have come further
         return [(NOT_LIVE, "a watch has not come to the head of the log")]
+
+    async def _pass_on_a_lock(self, workers: list[Worker]) -> list[tuple[str, str]]:
+        """Has a lock pass from one silent holder to the next; says who did not get it."""
+        acquiring = [
+            asyncio.create_task(worker.client.locks.acquire("last", worker.name, ttl=2, wait=wait))
+            for wait, worker in enumerate(workers, start=LOCK_WAIT_SECONDS)
+        ]
+        done, _late = await asyncio.wait(acquiring, timeout=2 * LOCK_WAIT_SECONDS)
+        granted = sum(1 for task in done if task.exception() is None)
+        for task in acquiring:
+            task.cancel()
+        if granted == len(acquiring):
+            return []
+        return [(NOT_LIVE, f"{granted} of {len(acquiring)} who waited for a lock got it")]
 
     def _all_seen(self) -> bool:
         head, newest = self._disk.log.head.position, {}
