@@ -37,6 +37,7 @@ __all__ = [
     "DiskFull",
     "FailedPreconditionError",
     "FieldViolation",
+    "FrameLeadsToTooMuch",
     "FrameTooLarge",
     "GaplessError",
     "GuardFailed",
@@ -448,6 +449,21 @@ class BatchLeadsToTooMuch(InvalidArgumentError):
 
     reason = "BATCH_LEADS_TO_TOO_MUCH"
     retry_advice = RetryAdvice.NEVER
+
+
+class FrameLeadsToTooMuch(ResourceExhaustedError):
+    """What the commands of a frame lead to is too large for one round; those after are not done.
+
+    Text: the commands before this one in its frame led to {bytes_max} bytes, as much as one frame
+    may; send it again after the delay.
+
+    Metadata: ``bytes_max``.
+
+    Send again: yes, with the same request id, after the delay.
+    """
+
+    reason = "FRAME_LEADS_TO_TOO_MUCH"
+    retry_advice = RetryAdvice.AFTER_DELAY
 
 
 class BatchTooLarge(InvalidArgumentError):
@@ -1253,6 +1269,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "LOG_UNAVAILABLE": LogUnavailable,
     "COMMAND_TOO_LARGE": CommandTooLarge,
     "BATCH_LEADS_TO_TOO_MUCH": BatchLeadsToTooMuch,
+    "FRAME_LEADS_TO_TOO_MUCH": FrameLeadsToTooMuch,
     "BATCH_TOO_LARGE": BatchTooLarge,
     "GUARD_FAILED": GuardFailed,
     "DISK_FULL": DiskFull,

@@ -144,6 +144,7 @@ class Server:
                 queue_commands_max=settings.queue_commands_max,
                 queue_bytes_max=settings.queue_bytes_max,
                 round_commands_max=settings.round_commands_max,
+                round_bytes_max=settings.round_bytes_max,
                 line_commands_max=settings.line_commands_max,
                 checkpoint_entries=settings.checkpoint_entries,
                 feed_bytes_max=settings.feed_bytes_max,

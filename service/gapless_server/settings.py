@@ -75,6 +75,11 @@ class Settings:
         64 * MIB, "Bytes of commands waiting in one namespace.", minimum=MIB
     )
     round_commands_max: int = _setting(10_000, "Commands committed with one fsync.", minimum=1)
+    round_bytes_max: int = _setting(
+        32 * MIB,
+        "Bytes that one frame may lead to; a round of so many takes no further frame.",
+        minimum=MIB,
+    )
     checkpoint_entries: int = _setting(50_000, "Entries after which the state is written down.")
     line_commands_max: int = _setting(
         10_000, "Commands waiting for something held, in one namespace.", minimum=0

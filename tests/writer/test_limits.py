@@ -7,11 +7,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
+from gapless.v1.pool_reservations_pb2 import ReserveGroupRequest
+from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
 from gapless_server.core.refusals import Refused
+from gapless_server.journal.port import Journal
+from gapless_server.writer.deciding import COMMANDS_AT_A_TIME
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from tests.writer.harness import (
     HeldJournal,
+    WrappedJournal,
     channel_head,
     create,
     entries,
@@ -19,6 +25,8 @@ from tests.writer.harness import (
     memory_journal,
     open_namespace,
     post,
+    reason,
+    receipt,
     run,
     settle,
 )
@@ -153,4 +161,86 @@ async def test_draining_ends_the_wait_for_a_position_that_will_not_come() -> Non
     with pytest.raises(Refused) as refused:
         await waiting
     assert refused.value.row.reason == "SHUTTING_DOWN"
+    await namespace.close()
+
+
+def groups(*request_ids: str) -> list[Command]:
+    """Commands whose answers are a hundred times as long as they are."""
+    return [
+        Command(
+            reserve_group=ReserveGroupRequest(
+                request_id=request_id, pool_id="pool", owner_id="ann", key=request_id, count=1000
+            )
+        )
+        for request_id in request_ids
+    ]
+
+
+async def pool_namespace(journal: Journal, *, round_bytes_max: int) -> Namespace:
+    namespace = await open_namespace(journal, limits=WriterLimits(round_bytes_max=round_bytes_max))
+    ranges = [NumberRange(first=1, last=1_000_000)]
+    pool = CreatePoolRequest(request_id="pool", pool_id="pool", ranges=ranges)
+    await run(namespace, Command(create_pool=pool))
+    return namespace
+
+
+async def test_g7_a_frame_that_leads_to_too_much_is_done_up_to_there_and_the_rest_refused() -> None:
+    namespace = await pool_namespace(await memory_journal(), round_bytes_max=1)
+    commands = groups(*(f"g{number}" for number in range(2 * COMMANDS_AT_A_TIME)))
+
+    outcomes = await run(namespace, *commands)
+
+    done, rest = outcomes[:COMMANDS_AT_A_TIME], outcomes[COMMANDS_AT_A_TIME:]
+    assert [receipt(outcome).position for outcome in done] == [*range(2, 2 + COMMANDS_AT_A_TIME)]
+    assert {reason(outcome) for outcome in rest} == {"FRAME_LEADS_TO_TOO_MUCH"}
+    assert namespace.head.position == 1 + COMMANDS_AT_A_TIME
+    [again, *_] = await run(namespace, *commands[COMMANDS_AT_A_TIME:])
+    assert receipt(again).position == 2 + COMMANDS_AT_A_TIME
+    await namespace.close()
+
+
+async def test_g7_answers_given_again_count_as_well() -> None:
+    namespace = await pool_namespace(await memory_journal(), round_bytes_max=1)
+    [group] = groups("g1")
+    await run(namespace, group)
+
+    first, second = await run(namespace, group, group)
+
+    assert receipt(first).replayed
+    assert reason(second) == "FRAME_LEADS_TO_TOO_MUCH"
+    await namespace.close()
+
+
+async def test_g7_a_batch_counts_as_soon_as_it_is_decided() -> None:
+    namespace = await pool_namespace(await memory_journal(), round_bytes_max=1)
+    batches = [
+        Command(execute_batch=ExecuteBatchRequest(request_id=name, commands=groups("")))
+        for name in ("b1", "b2")
+    ]
+    for number, batch in enumerate(batches):
+        batch.execute_batch.commands[0].reserve_group.key = f"key{number}"
+
+    first, second = await run(namespace, *batches)
+
+    assert receipt(first).position == 2
+    assert reason(second) == "FRAME_LEADS_TO_TOO_MUCH"
+    await namespace.close()
+
+
+async def test_g7_frames_beyond_what_a_round_may_hold_are_done_in_the_next_in_their_order() -> None:
+    journal = WrappedJournal(await memory_journal())
+    namespace = await pool_namespace(journal, round_bytes_max=1)
+    batch = ExecuteBatchRequest(request_id="first", commands=groups(""))
+    batch.commands[0].reserve_group.key = "first"
+    frames = [
+        frame_of(Command(execute_batch=batch)),
+        *(frame_of(*groups(name)) for name in ("second", "third")),
+    ]
+
+    for frame in frames:
+        namespace.submit(frame)
+    positions = [receipt(outcome).position for frame in frames for outcome in await frame.outcomes]
+
+    assert positions == [2, 3, 4]
+    assert [record.last_position for record in journal.appended] == [1, 2, 4]
     await namespace.close()

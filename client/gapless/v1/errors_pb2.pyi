@@ -63,6 +63,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """A command keeps its field rules and is too large as a whole."""
     ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: _ErrorReason.ValueType  # 24
     """What a batch leads to is too large for one entry of the log."""
+    ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH: _ErrorReason.ValueType  # 25
+    """What the commands of a frame lead to is too large for one round; those after are not done."""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
     """A batch holds too many commands."""
     ERROR_REASON_GUARD_FAILED: _ErrorReason.ValueType  # 16
@@ -216,6 +218,8 @@ ERROR_REASON_COMMAND_TOO_LARGE: ErrorReason.ValueType  # 22
 """A command keeps its field rules and is too large as a whole."""
 ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: ErrorReason.ValueType  # 24
 """What a batch leads to is too large for one entry of the log."""
+ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH: ErrorReason.ValueType  # 25
+"""What the commands of a frame lead to is too large for one round; those after are not done."""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
 """A batch holds too many commands."""
 ERROR_REASON_GUARD_FAILED: ErrorReason.ValueType  # 16

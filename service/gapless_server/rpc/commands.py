@@ -164,9 +164,14 @@ class CommandServicer:
 def _response(outcomes: Sequence[Outcome]) -> bytes:
     """Returns a PipelineResponse, which is its results one after another: see core/wire.py."""
     parts: list[bytes] = []
+    # A service under more load than it can take mostly refuses frames whole, all for one reason.
+    refusal: Refused | None = None
+    refused = b""
     for outcome in outcomes:
         if isinstance(outcome, Answer):
             parts += outcome.result_in(_RESULT)
-        else:
-            parts.append(field(_RESULT, to_result(outcome)))
+            continue
+        if outcome is not refusal:
+            refusal, refused = outcome, field(_RESULT, to_result(outcome))
+        parts.append(refused)
     return b"".join(parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless_server.core.batches import TypedBatch
 from gapless_server.core.commands import MustWait
@@ -17,6 +18,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.times import MICROSECONDS
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.breath import Breath
+from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder
@@ -46,27 +48,41 @@ class RoundDecider:
         lines: Lines,
         load_round: LoadRound,
         loaded: dict[int, StoredEntry],
+        limits: WriterLimits,
     ) -> None:
         """`loaded` is where the builder finds the entries that were loaded for it."""
         self._builder = builder
         self._lines = lines
         self._load_round = load_round
         self._loaded = loaded
+        self._bytes_max = limits.round_bytes_max
+        self._too_much = Refused(
+            errors_pb2.ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH,
+            retry_after_seconds=limits.retry_after_seconds,
+            bytes_max=limits.round_bytes_max,
+        )
         self._breath = Breath()
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
 
-    async def decide(self, frames: list[Frame]) -> None:
-        """Decides everything that is due, and the frames, in order."""
+    async def decide(self, frames: list[Frame]) -> list[Frame]:
+        """Decides everything that is due, and the frames, in order, until the round is full.
+
+        Returns the frames that are left for the next round.
+        """
         await self._end_what_is_over()
         await self._refuse_who_waited_enough()
-        for frame in frames:
+        for index, frame in enumerate(frames):
+            if self._builder.size_bytes > self._bytes_max:
+                return frames[index:]
             await self._decide_frame(frame)
+        return []
 
     async def _end_what_is_over(self) -> None:
+        """Ends all of it in this round, however much: nothing may be decided before."""
         while self._builder.expire():
             await self._serve_lines()
-            await self._breath.take()
+            await self._write()
 
     async def _refuse_who_waited_enough(self) -> None:
         for waiter in self._lines.take_overdue(self._builder.uptime_us):
@@ -79,12 +95,17 @@ class RoundDecider:
         outcomes: list[Outcome] = []
         outcome: Outcome | MustWait
         builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
+        # A frame may lead to many times its own size, and its answer is one message.
+        full_bytes = builder.size_bytes + self._bytes_max
         for start in range(0, len(frame.commands), COMMANDS_AT_A_TIME):
             for typed in await self._read(frame.commands[start : start + COMMANDS_AT_A_TIME]):
                 if self._breath.is_due:
                     await self._breath.take()
                 if isinstance(typed, Refused):
                     outcomes.append(typed)
+                    continue
+                if builder.size_bytes > full_bytes:
+                    outcomes.append(self._too_much)
                     continue
                 # No coroutine for a command that needs nothing from disk: nearly every one.
                 try:
@@ -102,10 +123,13 @@ class RoundDecider:
                 if builder.freed:
                     await self._serve_lines()
             if builder.unwritten >= COMMANDS_AT_A_TIME:
-                for _ in builder.write_in_steps():
-                    if self._breath.is_due:
-                        await self._breath.take()
+                await self._write()
         self.decided.append(Decided(frame, outcomes))
+
+    async def _write(self) -> None:
+        for _ in self._builder.write_in_steps():
+            if self._breath.is_due:
+                await self._breath.take()
 
     async def _read(self, commands: Sequence[Command | Refused]) -> list[AnyTyped | Refused]:
         read = []
@@ -122,6 +146,8 @@ class RoundDecider:
                 next(steps)
             except StopIteration as end:
                 outcome: Outcome = end.value
+                # Its entry alone may have megabytes, which are to count at once.
+                await self._write()
                 return outcome
             if self._breath.is_due:
                 await self._breath.take()

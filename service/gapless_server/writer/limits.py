@@ -12,6 +12,7 @@ class WriterLimits:
     queue_commands_max: int = 100_000
     queue_bytes_max: int = 64 * 1024 * 1024
     round_commands_max: int = 10_000
+    round_bytes_max: int = 32 * 1024 * 1024
     line_commands_max: int = 10_000
     feed_bytes_max: int = 16 * 1024 * 1024
     checkpoint_entries: int = 50_000

@@ -305,9 +305,11 @@ class Namespace:
             f"{time.time_us:x}{secrets.token_hex(4)}-",
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
-        decider = RoundDecider(builder, self._lines, self._log_reader.entries_at, loaded)
+        decider = RoundDecider(
+            builder, self._lines, self._log_reader.entries_at, loaded, self._limits
+        )
         decided = self._decided = decider.decided
-        await decider.decide(frames)
+        self._queue.put_back(await decider.decide(frames))
         try:
             await self._commit(builder, time)
         except (NotKept, Corrupt) as error:

@@ -74,6 +74,12 @@ class FrameQueue:
         self._bytes -= sum(frame.size_bytes for frame in taken)
         return taken
 
+    def put_back(self, frames: list[Frame]) -> None:
+        """Puts frames that were taken and not begun before all others."""
+        self._frames[:0] = frames
+        self._commands += sum(len(frame.commands) for frame in frames)
+        self._bytes += sum(frame.size_bytes for frame in frames)
+
     def take_all(self) -> list[Frame]:
         """Empties the queue."""
         taken, self._frames = self._frames, []

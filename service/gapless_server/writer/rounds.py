@@ -91,6 +91,8 @@ class RoundBuilder:
         # entry, of what is.
         self._drafts: list[_Draft] = []
         self._entries: list[bytes] = []
+        # How long what was written is, and the answers that were given again.
+        self.size_bytes = 0
         # Lines whose first command can be run again, since something was freed for it.
         self.freed: list[str] = []
         # What the events of the round erase from the log, itself included.
@@ -178,7 +180,9 @@ class RoundBuilder:
         """
         drafts, self._drafts = self._drafts, []
         for draft in drafts:
-            self._entries.append(self._written(draft))
+            entry = self._written(draft)
+            self._entries.append(entry)
+            self.size_bytes += len(entry)
             yield
 
     def _written(self, draft: _Draft) -> bytes:
@@ -287,7 +291,9 @@ class RoundBuilder:
                 position=position,
                 fields=", ".join(typed.differing_fields(stored.fingerprint)),
             )
-        return replayed_answer(stored)
+        answer = replayed_answer(stored)
+        self.size_bytes += len(answer.response)
+        return answer
 
 
 def _fault(typed: AnyTyped, context: Context) -> Refused:
