@@ -85,6 +85,7 @@ class Cycles:
         self._create(namespace)
         witnesses = Witnesses(self.service, namespace)
         witnesses.start()
+        witnesses.until_acknowledged()
         # Not to wait for something: to come at any moment, in a commit or between two.
         threading.Event().wait(self._run.chance.uniform(0, MOMENT_SECONDS_MAX))
         self._disk.cut()

@@ -41,9 +41,12 @@ class Witnesses:
         self._posted = threading.Event()
 
     def start(self) -> None:
-        """Lets them begin; returns once something was acknowledged."""
+        """Lets them begin."""
         for thread in self._threads:
             thread.start()
+
+    def until_acknowledged(self) -> None:
+        """Returns once something was acknowledged."""
         assert self._posted.wait(_SECONDS_MAX), "nothing was acknowledged"
 
     def gone(self) -> Seen:
