@@ -1,7 +1,7 @@
 """P7 and P8: throughput, memory and starts as the log grows. `make bench-large` calls it.
 
-The log gets as many messages as asked, to a fifth as many channels, and a fifth as many reactions;
-of their request ids every other one is random, as from a client that does not know the SDK's.
+The log gets as many messages as asked, each with a request id, and a fifth as many channels and
+reactions; every other id is random, as from a client that does not know the SDK's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gapless import AsyncClient, new_request_id
 from gapless.metadata import call_metadata
 from gapless.testing import SubprocessServer
 from gapless.v1.channels_pb2 import CreateChannelRequest
-from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest, PipelineRequest
 from gapless.v1.commands_pb2_grpc import CommandServiceStub
 from gapless.v1.common_pb2 import Body
 from gapless.v1.messages_pb2 import PostMessageRequest
@@ -44,6 +44,10 @@ FRAME_COMMANDS = 1000
 FRAMES_IN_FLIGHT = 4
 # A channel and a reaction for every so many messages.
 SHARE = 5
+# Channels and reactions come in atomic batches, one of each for so many messages: a batch has one
+# request id, so there are as many ids as messages.
+GROUP_MESSAGES = 1000
+BODY = Body(data=bytes(100), content_type="text/plain")
 # At which parts of the way throughput and memory are looked at.
 STEPS = 4
 LOOKS = 3
@@ -114,31 +118,46 @@ def _request_ids() -> Iterator[str]:
 
 
 def _commands(first: int, last: int) -> Iterator[Command]:
+    """Yields messages, with a batch of channels before and one of reactions after each group."""
     ids = _request_ids()
-    body = Body(data=bytes(100), content_type="text/plain")
-    for number in range(first, last):
-        channel_id = f"channel-{number // SHARE}"
-        if number % SHARE == 0:
-            made = CreateChannelRequest(request_id=next(ids), channel_id=channel_id)
-            yield Command(create_channel=made)
-        message_id = f"message-{number}"
-        posted = PostMessageRequest(
-            request_id=next(ids),
-            channel_id=channel_id,
-            message_id=message_id,
-            sender_id=f"user-{number % 1000}",
-            body=body,
-        )
-        yield Command(post_message=posted)
-        if number % SHARE == SHARE - 1:
-            added = AddReactionRequest(
-                request_id=next(ids),
-                channel_id=channel_id,
-                message_id=message_id,
-                user_id="user-1",
-                emoji="heart",
-            )
-            yield Command(add_reaction=added)
+    for start in range(first, last, GROUP_MESSAGES):
+        numbers = range(start, min(start + GROUP_MESSAGES, last))
+        yield _batch(next(ids), [_made(number) for number in numbers if number % SHARE == 0])
+        for number in numbers:
+            yield Command(post_message=_posted(next(ids), number))
+        yield _batch(next(ids), [_added(number) for number in numbers if number % SHARE == 0])
+
+
+def _batch(request_id: str, members: list[Command]) -> Command:
+    return Command(execute_batch=ExecuteBatchRequest(request_id=request_id, commands=members))
+
+
+def _made(number: int) -> Command:
+    return Command(create_channel=CreateChannelRequest(channel_id=_channel_id(number)))
+
+
+def _posted(request_id: str, number: int) -> PostMessageRequest:
+    return PostMessageRequest(
+        request_id=request_id,
+        channel_id=_channel_id(number),
+        message_id=f"message-{number}",
+        sender_id=f"user-{number % 1000}",
+        body=BODY,
+    )
+
+
+def _added(number: int) -> Command:
+    added = AddReactionRequest(
+        channel_id=_channel_id(number),
+        message_id=f"message-{number}",
+        user_id="user-1",
+        emoji="heart",
+    )
+    return Command(add_reaction=added)
+
+
+def _channel_id(number: int) -> str:
+    return f"channel-{number // SHARE}"
 
 
 async def _fill(target: str, first: int, last: int, on_done: Callable[[int], None]) -> None:

@@ -15,7 +15,7 @@ WAL_HEADER_BYTES: Final = 32
 WAL_FRAME_BYTES: Final = 24 + PAGE_BYTES
 LOG_FILES: Final = (".db", ".db-wal")
 STATE_FILES: Final = (".state", ".state-wal")
-ALL_FILES: Final = (*LOG_FILES, ".db-shm", ".head", *STATE_FILES, ".state-shm")
+ALL_FILES: Final = (*LOG_FILES, ".db-shm", ".head", *STATE_FILES, ".state-shm", ".state-sum")
 
 
 class Files(NamedTuple):

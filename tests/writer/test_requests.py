@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gapless_server.checkpoint.port import REQUEST_SHARDS
 from gapless_server.writer.requests import RequestIndex, request_key
 
 
@@ -45,13 +46,16 @@ def test_an_index_is_the_same_after_it_was_stored(make: Callable[[], RequestInde
     for position, key in enumerate(keys[:200], start=1):
         index.put(key, position)
     first = index.take_unsaved()
-    image = index.image()
+    shards = [index.shard(number) for number in range(REQUEST_SHARDS)]
     first.pairs = first.pairs[:0]
     for position, key in enumerate(keys[200:], start=201):
         index.put(key, position)
 
     stored = make()
-    stored.load(image, [first, index.take_unsaved()])
+    for shard in shards:
+        stored.load_shard(shard)
+    for requests in (first, index.take_unsaved()):
+        stored.load_pairs(requests)
 
     assert [stored.get(key) for key in keys] == [index.get(key) for key in keys]
     assert len(stored) == len(index)

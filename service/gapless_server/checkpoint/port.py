@@ -15,13 +15,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gapless_server.core.layers import RowStore
 from gapless_server.journal.port import EMPTY_HEAD, Head
 
 # The rows of each table that changed, by the table's name; a row that is None was deleted.
 Changes = Iterable[tuple[str, Iterable[tuple[bytes, bytes | None]]]]
+
+
+# The parts of the request index, of which each has a number from 0.
+REQUEST_SHARDS: Final = 256
 
 
 class Damaged(Exception):
@@ -43,8 +47,28 @@ class RequestPairs:
 
     # hash, position, hash, position, ...
     pairs: array[int] = field(default_factory=lambda: array("Q"))
-    # Request keys whose hash another key has too.
+    # All request keys whose hash another key has too, not only new ones: there are next to none.
     collided: dict[str, int] = field(default_factory=dict)
+
+
+class RequestShard(NamedTuple):
+    """A part of the request index, in the form that it has in memory."""
+
+    number: int
+    hashes: bytes
+    positions: bytes
+
+
+class RequestLoader(Protocol):
+    """Takes what is stored of a request index, piece by piece: it may be large."""
+
+    def load_shard(self, shard: RequestShard) -> None:
+        """Takes a shard."""
+        ...
+
+    def load_pairs(self, requests: RequestPairs) -> None:
+        """Takes pairs, some of which a shard may have had already."""
+        ...
 
 
 class Checkpoint(RowStore, Protocol):
@@ -55,8 +79,11 @@ class Checkpoint(RowStore, Protocol):
         """Where in the log the checkpoint stands; at its beginning, if it is empty."""
         ...
 
-    async def load_requests(self) -> tuple[list[tuple[bytes, bytes]], list[RequestPairs]]:
-        """Returns the last image of the request index, shard by shard, and what came after."""
+    async def load_requests(self, loader: RequestLoader) -> None:
+        """Hands over the shards of the request index, and then what came after them.
+
+        In another thread; nobody else may use the loader meanwhile. Raises Damaged.
+        """
         ...
 
     async def write(
@@ -64,12 +91,12 @@ class Checkpoint(RowStore, Protocol):
         at: CheckpointHead,
         changes: Changes,
         requests: RequestPairs,
-        image: list[tuple[bytes, bytes]] | None,
+        shards: list[RequestShard],
     ) -> None:
         """Moves the checkpoint to `at` (C1).
 
-        `image`, if given, takes the place of all that is stored of the request index; otherwise
-        `requests` is added to it. `changes` is read in another thread.
+        `requests` is added to what is stored of the request index. `shards` take the place of their
+        older selves; they have all of `requests`. `changes` is read in another thread.
         """
         ...
 

@@ -1,12 +1,11 @@
 """Checkpoints in SQLite: a file a namespace beside the log's, a table a table, a row a row.
 
 One connection writes, in a thread of its own; one reads, on the event loop: a lookup in a file
-that is mostly in the page cache takes some microseconds, less than a hop between threads. A write
-need not survive a loss of power, only be whole (synchronous=NORMAL with a write-ahead log): the
-log is synced first, and brings back what a checkpoint lost.
+that is mostly in the page cache takes some microseconds, less than a hop between threads. The log
+is synced before a checkpoint, and brings back what a checkpoint lost.
 
-What is read is what was written (C2), by the seals of seals.py. Opening reads the whole file once
-for that.
+What is read is what was written (C2): a start compares all pages (page_sum.py), a read checks its
+rows (seals.py).
 """
 
 from __future__ import annotations
@@ -21,26 +20,28 @@ import aiosqlite
 import msgspec
 import structlog
 
+from gapless_server.checkpoint.page_sum import PageSum, sum_path
 from gapless_server.checkpoint.port import (
     Changes,
     CheckpointHead,
     Damaged,
+    RequestLoader,
     RequestPairs,
+    RequestShard,
 )
 from gapless_server.checkpoint.request_tables import (
     REQUEST_TABLES,
-    Image,
     read_requests,
     write_requests,
 )
-from gapless_server.checkpoint.seals import SEAL_BYTES, Sealer, stored_seals, sum_of, total
-from gapless_server.checkpoint.whole import require_intact
+from gapless_server.checkpoint.seals import Sealer
+from gapless_server.checkpoint.write_ahead_log import PAGE_BYTES
 from gapless_server.journal.port import Head
 
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 # How many rows a scan takes at a time, so that no read is open while the state changes.
 SCAN_ROWS = 256
@@ -52,7 +53,10 @@ _META = Sealer("meta")
 # What is kept beside the rows of the state.
 OWN_TABLES = frozenset({"meta", "request_image", "request_tail"})
 
-
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
+    *REQUEST_TABLES,
+)
 SELECT_HEAD = "SELECT value FROM meta WHERE name = 'head'"
 
 
@@ -61,8 +65,8 @@ class StoredHead(NamedTuple):
 
     incarnation: str
     at: CheckpointHead
-    seals: int
-    """The sum of the seals of all rows."""
+    number: int
+    """Which write this is of, from 1."""
 
 
 def read_head(stored: bytes) -> StoredHead | None:
@@ -72,7 +76,7 @@ def read_head(stored: bytes) -> StoredHead | None:
         return None
     head = Head(meta["position"], meta["chain_hash"])
     at = CheckpointHead(head, meta["time_us"], meta["uptime_us"])
-    return StoredHead(meta["incarnation"], at, meta["seals"])
+    return StoredHead(meta["incarnation"], at, meta["number"])
 
 
 class SqliteCheckpoint:
@@ -88,8 +92,9 @@ class SqliteCheckpoint:
         self._exclusive = asyncio.Lock()
         # Tables that the file has; a read of any other finds nothing.
         self._tables: dict[str, Sealer] = {}
-        # The sum of the seals of all rows.
-        self._seals = 0
+        self._sum = PageSum(path)
+        # Commits whose pages the sum does not have yet.
+        self._commits = 0
 
     @property
     def at(self) -> CheckpointHead:
@@ -104,15 +109,13 @@ class SqliteCheckpoint:
         if not self._path.exists():
             return
         try:
+            await asyncio.to_thread(self._sum.restore)
             await self._connect()
             usable = await self._read_meta()
-            if usable:
-                await self._in_writer_thread(
-                    lambda connection: require_intact(connection, self._tables, self._seals)
-                )
         except (
             Damaged,
             sqlite3.DatabaseError,
+            OSError,
             ValueError,
             KeyError,
             msgspec.MsgspecError,
@@ -124,7 +127,7 @@ class SqliteCheckpoint:
             self._forget()
             self._at = CheckpointHead()
             self._tables = {}
-            self._seals = 0
+            self._sum = PageSum(self._path)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -133,6 +136,7 @@ class SqliteCheckpoint:
         if self._writer is not None:
             await self._writer.close()
         self._reader = self._writer = None
+        self._sum.close()
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Returns a row, or None. Raises Damaged."""
@@ -161,23 +165,34 @@ class SqliteCheckpoint:
                 return
             low, high = (low, rows[-1][0]) if descending else (rows[-1][0], high)
 
-    async def load_requests(self) -> tuple[list[tuple[bytes, bytes]], list[RequestPairs]]:
-        """Returns the last image of the request index, shard by shard, and what came after."""
-        if self._writer is None:
-            return [], []
-        found: tuple[Image, list[RequestPairs]] = await self._in_writer_thread(read_requests)
-        return found
+    async def load_requests(self, loader: RequestLoader) -> None:
+        """Hands over what is stored of the request index. Raises Damaged."""
+        if self._writer is not None:
+            await self._in_writer_thread(lambda connection: read_requests(connection, loader))
 
     async def write(
         self,
         at: CheckpointHead,
         changes: Changes,
         requests: RequestPairs,
-        image: list[tuple[bytes, bytes]] | None,
+        shards: list[RequestShard],
     ) -> None:
         """Moves the checkpoint to `at`, in one transaction."""
         async with self._exclusive:
-            await self._write(at, changes, requests, image)
+            if self._writer is None:
+                try:
+                    await self._connect()
+                except BaseException:
+                    # Half a connection would keep all later writes from a file that may be made.
+                    await self.close()
+                    raise
+            self._tables = await self._in_writer_thread(
+                lambda connection: self._write(connection, at, changes, requests, shards)
+            )
+            # From here on it is read, whether the sum can be written now or with the next one.
+            self._at = at
+            self._commits += 1
+            await self._count("PASSIVE")
 
     async def scrub(self) -> bool:
         """Writes the whole file anew, and empties the write-ahead log."""
@@ -186,81 +201,62 @@ class SqliteCheckpoint:
         async with self._exclusive:
             # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
             await self._writer.execute_fetchall("VACUUM")
-            [[busy, _pages, _moved]] = await self._writer.execute_fetchall(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )
-        return not busy
+            self._commits += 1
+            # As every commit that the sum is told of, it ends with the number of the sum.
+            await self._in_writer_thread(lambda connection: self._write_meta(connection, self._at))
+            self._commits += 1
+            return await self._count("TRUNCATE")
 
-    async def _write(
+    async def _count(self, mode: str) -> bool:
+        """Makes what was committed count, and moves it out of the write-ahead log.
+
+        Returns False if a reader still needs the log.
+        """
+
+        def count(connection: sqlite3.Connection) -> bool:
+            self._sum.note(self._commits)
+            self._commits = 0
+            query = f"PRAGMA wal_checkpoint({mode})"
+            [[busy, _pages, _moved]] = connection.execute(query).fetchall()
+            return not busy
+
+        moved: bool = await self._in_writer_thread(count)
+        return moved
+
+    def _write(
         self,
+        connection: sqlite3.Connection,
         at: CheckpointHead,
         changes: Changes,
         requests: RequestPairs,
-        image: list[tuple[bytes, bytes]] | None,
-    ) -> None:
-        if self._writer is None:
-            try:
-                await self._connect()
-            except BaseException:
-                # Half a connection would keep all later writes from a file that may be made.
-                await self.close()
-                raise
-        assert self._writer is not None
-        await self._writer.execute_fetchall("BEGIN IMMEDIATE")
-        tables, seals = dict(self._tables), self._seals
+        shards: list[RequestShard],
+    ) -> dict[str, Sealer]:
+        """Commits all of it; returns the tables that there are then."""
+        tables = dict(self._tables)
+        connection.execute("BEGIN IMMEDIATE")
         try:
+            for statement in _TABLES:
+                connection.execute(statement)
             for table, rows in changes:
                 if table not in tables:
-                    await self._create_table(table)
-                    tables[table] = Sealer(table)
-                seals += await self._write_rows(tables[table], table, rows)
-            seals += await self._in_writer_thread(
-                lambda connection: write_requests(connection, requests, image)
-            )
-            await self._write_meta(at, total(seals))
-            await self._writer.execute_fetchall("COMMIT")
+                    tables[table] = _create_table(connection, table)
+                _write_rows(connection, table, tables[table], rows)
+            write_requests(connection, requests, shards)
+            self._write_meta(connection, at)
+            connection.execute("COMMIT")
         except BaseException:
             # A full disk has taken it back already.
-            if self._writer.in_transaction:
-                await self._writer.execute_fetchall("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
-        # The reading connection sees a new table only now.
-        self._tables, self._seals = tables, total(seals)
-        self._at = at
-
-    async def _create_table(self, table: str) -> None:
-        assert self._writer is not None
-        await self._writer.execute_fetchall(
-            f'CREATE TABLE "{table}" (key BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID'
-        )
-
-    async def _write_rows(
-        self, sealer: Sealer, table: str, rows: Iterable[tuple[bytes, bytes | None]]
-    ) -> int:
-        """Writes the rows of a table; returns by how much the sum of the seals changes."""
-        put = f'INSERT OR REPLACE INTO "{table}" VALUES (?, ?)'  # noqa: S608 - our names
-        delete = f'DELETE FROM "{table}" WHERE key = ?'  # noqa: S608 - our names
-
-        def write(connection: sqlite3.Connection) -> int:
-            # In the order of the keys, so that each page is written once.
-            ordered = sorted(rows)
-            before = stored_seals(connection, table, [key for key, _row in ordered])
-            stored = [(key, sealer.sealed(key, row)) for key, row in ordered if row is not None]
-            deleted = [(key,) for key, row in ordered if row is None]
-            connection.executemany(put, stored)
-            connection.executemany(delete, deleted)
-            return sum_of(value[:SEAL_BYTES] for _key, value in stored) - before
-
-        changed: int = await self._in_writer_thread(write)
-        return changed
+        return tables
 
     async def _in_writer_thread(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         """Runs `work` with the connection in its thread: encoding rows is not for the loop."""
         assert self._writer is not None
         return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
 
-    async def _write_meta(self, at: CheckpointHead, seals: int) -> None:
-        assert self._writer is not None
+    def _write_meta(self, connection: sqlite3.Connection, at: CheckpointHead) -> None:
         values = {
             "format": FORMAT_VERSION,
             "incarnation": self._incarnation,
@@ -268,9 +264,9 @@ class SqliteCheckpoint:
             "chain_hash": at.head.chain_hash,
             "time_us": at.time_us,
             "uptime_us": at.uptime_us,
-            "seals": seals,
+            "number": self._sum.number + 1,
         }
-        await self._writer.execute_fetchall(
+        connection.execute(
             "INSERT OR REPLACE INTO meta VALUES ('head', ?)",
             (_META.sealed(b"head", msgspec.msgpack.encode(values)),),
         )
@@ -278,11 +274,13 @@ class SqliteCheckpoint:
     async def _connect(self) -> None:
         self._writer = await aiosqlite.connect(self._path, isolation_level=None)
         for statement in (
+            f"PRAGMA page_size = {PAGE_BYTES}",
             "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = NORMAL",
+            # The sum of the pages must not be on the disk before they are.
+            "PRAGMA synchronous = FULL",
             "PRAGMA secure_delete = ON",
-            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
-            *REQUEST_TABLES,
+            # Pages are moved once the sum has them.
+            "PRAGMA wal_autocheckpoint = 0",
         ):
             await self._writer.execute_fetchall(statement)
         found = await self._fetch("SELECT name FROM sqlite_schema WHERE type = 'table'")
@@ -298,7 +296,9 @@ class SqliteCheckpoint:
         found = read_head(rows[0][0]) if rows else None
         if found is None or found.incarnation != self._incarnation:
             return False
-        self._at, self._seals = found.at, found.seals
+        if found.number != self._sum.number:
+            raise Damaged(f"it is of write {found.number}, its sum is of {self._sum.number}")
+        self._at = found.at
         return True
 
     async def _fetch(self, query: str) -> list[Any]:
@@ -326,6 +326,32 @@ class SqliteCheckpoint:
     def _forget(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        sum_path(self._path).unlink(missing_ok=True)
+
+
+def _create_table(connection: sqlite3.Connection, table: str) -> Sealer:
+    connection.execute(
+        f'CREATE TABLE "{table}" (key BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID'
+    )
+    return Sealer(table)
+
+
+def _write_rows(
+    connection: sqlite3.Connection,
+    table: str,
+    sealer: Sealer,
+    rows: Iterable[tuple[bytes, bytes | None]],
+) -> None:
+    # In the order of the keys, so that each page is written once.
+    ordered = sorted(rows)
+    connection.executemany(
+        f'INSERT OR REPLACE INTO "{table}" VALUES (?, ?)',  # noqa: S608 - our names
+        ((key, sealer.sealed(key, row)) for key, row in ordered if row is not None),
+    )
+    connection.executemany(
+        f'DELETE FROM "{table}" WHERE key = ?',  # noqa: S608 - our names
+        ((key,) for key, row in ordered if row is None),
+    )
 
 
 class SqliteCheckpointStore:

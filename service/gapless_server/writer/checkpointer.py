@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 import structlog
 
-from gapless_server.checkpoint.port import Checkpoint, CheckpointHead, RequestPairs
+from gapless_server.checkpoint.port import (
+    REQUEST_SHARDS,
+    Checkpoint,
+    CheckpointHead,
+    RequestPairs,
+    RequestShard,
+)
 from gapless_server.core.state import State
 from gapless_server.writer.requests import RequestIndex
 
@@ -17,10 +23,10 @@ _log = structlog.get_logger()
 # If a checkpoint takes so much longer than the next one comes due, rounds wait for it: what is in
 # memory stays bounded.
 PATIENCE = 4
-# The whole request index is written anew once this part of it has come since the last time, and
-# not before so many: a start then reads little more than the index itself.
-IMAGE_PART = 4
-IMAGE_REQUESTS_MIN = 100_000
+# All shards of the request index, a few with each checkpoint, are written anew while this part of
+# it comes, or while so many come: what a start has to add to them one by one is at most twice that.
+IMAGE_PART = 8
+IMAGE_REQUESTS_MIN = 12_500
 
 
 class _Frozen(NamedTuple):
@@ -28,7 +34,7 @@ class _Frozen(NamedTuple):
 
     at: CheckpointHead
     requests: RequestPairs
-    image: list[tuple[bytes, bytes]] | None
+    shards: list[RequestShard]
 
 
 class Checkpointer:
@@ -45,7 +51,9 @@ class Checkpointer:
         self._requests = requests
         self._entries_between = entries_between
         self._entries_since = 0
-        self._requests_since_image = 0
+        # What came since shards were written last, and which of them is the next.
+        self._requests_since_shards = 0
+        self._next_shard = 0
         self._frozen: _Frozen | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -112,18 +120,21 @@ class Checkpointer:
 
     def _with_requests(self, at: CheckpointHead) -> _Frozen:
         unsaved = self._requests.take_unsaved()
-        self._requests_since_image += len(unsaved.pairs) // 2
-        due = max(IMAGE_REQUESTS_MIN, len(self._requests) // IMAGE_PART)
-        if self._requests_since_image < due:
-            return _Frozen(at, unsaved, None)
-        self._requests_since_image = 0
-        everything = RequestPairs(collided=self._requests.collided)
-        return _Frozen(at, everything, self._requests.image())
+        self._requests_since_shards += len(unsaved.pairs) // 2
+        requests_a_turn = max(IMAGE_REQUESTS_MIN, len(self._requests) // IMAGE_PART)
+        due = REQUEST_SHARDS * self._requests_since_shards // requests_a_turn
+        if due:
+            self._requests_since_shards = 0
+        shards = []
+        for _ in range(min(due, REQUEST_SHARDS)):
+            shards.append(self._requests.shard(self._next_shard))
+            self._next_shard = (self._next_shard + 1) % REQUEST_SHARDS
+        return _Frozen(at, unsaved, shards)
 
     async def _write(self, frozen: _Frozen) -> None:
         try:
             await self._checkpoint.write(
-                frozen.at, self._state.frozen_rows(), frozen.requests, frozen.image
+                frozen.at, self._state.frozen_rows(), frozen.requests, frozen.shards
             )
         except (sqlite3.Error, OSError) as error:
             _log.error("checkpoint_failed", description=str(error))

@@ -135,7 +135,7 @@ class History:
                     f" position {self.head.position} was made of"
                 )
         self.state.attach(checkpoint)
-        self.requests.load(*await checkpoint.load_requests())
+        await checkpoint.load_requests(self.requests)
 
     async def _replay_tail(self, journal: Journal) -> None:
         """Replays what is not in the checkpoint; rewritten rounds must be as the log says."""

@@ -10,16 +10,15 @@ the position with what was asked, and the second of two such ids is kept by its 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from xxhash import xxh3_64_intdigest
 
-from gapless_server.checkpoint.port import RequestPairs
+from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestPairs, RequestShard
 
 # With 5 million ids a shard has 20,000 and grows in some 10 ms.
-_SHARD_BITS = 8
-_SHARDS = 1 << _SHARD_BITS
-_SHARD_MASK = _SHARDS - 1
+_SHARD_MASK = REQUEST_SHARDS - 1
+_SHARD_BITS = _SHARD_MASK.bit_length()
 _FIRST_CAPACITY = 64
 # A shard grows beyond three fifths: longer searches would cost more than the room.
 _LOAD_NUMERATOR, _LOAD_DENOMINATOR = 3, 5
@@ -91,7 +90,7 @@ class RequestIndex:
 
     def __init__(self, hash_key: Callable[[str], int] = _hash_key) -> None:
         self._hash_key = hash_key
-        self._shards = [_Shard() for _ in range(_SHARDS)]
+        self._shards = [_Shard() for _ in range(REQUEST_SHARDS)]
         # Keys whose hash another key has too; nearly always empty.
         self._collided: dict[str, int] = {}
         self._unsaved = RequestPairs()
@@ -131,7 +130,7 @@ class RequestIndex:
             shard = self._shards[value & _SHARD_MASK]
             slot = shard.slot(value)
             if shard.hashes[slot] != _FREE:
-                self._collided[key] = self._unsaved.collided[key] = position
+                self._collided[key] = position
                 return
         shard.fill(slot, value, position)
         pairs = self._unsaved.pairs
@@ -146,29 +145,33 @@ class RequestIndex:
                     yield value, position
 
     def take_unsaved(self) -> RequestPairs:
-        """Returns what was put since the last call."""
+        """Returns what was put since the last call, and all that collided."""
         unsaved, self._unsaved = self._unsaved, RequestPairs()
+        unsaved.collided = dict(self._collided)
         return unsaved
-
-    def image(self) -> list[tuple[bytes, bytes]]:
-        """Returns the slots of every shard, for `load`. Takes no account of those that collided."""
-        return [(shard.hashes.tobytes(), shard.positions.tobytes()) for shard in self._shards]
 
     @property
     def collided(self) -> dict[str, int]:
         """The keys whose hash another key has too, with their positions."""
         return dict(self._collided)
 
-    def load(self, image: Iterable[tuple[bytes, bytes]], after: Iterable[RequestPairs]) -> None:
-        """Takes over what was stored: an image, if there is one, and what came after it."""
+    def shard(self, number: int) -> RequestShard:
+        """Returns the slots of a shard, for `load_shard`."""
+        shard = self._shards[number]
+        return RequestShard(number, shard.hashes.tobytes(), shard.positions.tobytes())
+
+    def load_shard(self, shard: RequestShard) -> None:
+        """Takes over a shard that was stored."""
         self._asked = None
-        for shard, (hashes, positions) in zip(self._shards, image, strict=False):
-            shard.load(hashes, positions)
-        for requests in after:
-            pairs = iter(requests.pairs)
-            for value, position in zip(pairs, pairs, strict=True):
-                shard = self._shards[value & _SHARD_MASK]
-                slot = shard.slot(value)
-                if shard.hashes[slot] == _FREE:
-                    shard.fill(slot, value, position)
-            self._collided.update(requests.collided)
+        self._shards[shard.number].load(shard.hashes, shard.positions)
+
+    def load_pairs(self, requests: RequestPairs) -> None:
+        """Adds pairs that were stored; a shard that was loaded may have them already."""
+        self._asked = None
+        pairs = iter(requests.pairs)
+        for value, position in zip(pairs, pairs, strict=True):
+            shard = self._shards[value & _SHARD_MASK]
+            slot = shard.slot(value)
+            if shard.hashes[slot] == _FREE:
+                shard.fill(slot, value, position)
+        self._collided.update(requests.collided)

@@ -63,8 +63,8 @@ BUGS = (
         (
             Edit(
                 _HISTORY,
-                "        self.requests.load(*await checkpoint.load_requests())\n",
-                "        await checkpoint.load_requests()\n",
+                "        await checkpoint.load_requests(self.requests)\n",
+                "",
             ),
         ),
         (
