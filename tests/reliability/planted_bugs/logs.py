@@ -7,6 +7,7 @@ from tests.reliability.planted_bugs.planting import Edit, PlantedBug
 _HISTORY = "service/gapless_server/writer/history.py"
 _SQLITE = "service/gapless_server/journal/sqlite.py"
 _CHECKPOINT = "service/gapless_server/checkpoint/sqlite.py"
+_PAGE_SUM = "service/gapless_server/checkpoint/page_sum.py"
 _CHECKPOINTS = "tests/checkpoint/test_checkpoints.py"
 
 BUGS = (
@@ -113,12 +114,40 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/checkpoint/seals.py",
-                '            if found.to_bytes(SEAL_BYTES, "big") == stored[:SEAL_BYTES]:\n',
+                "            if self._seal(key, data) == stored[:SEAL_BYTES]:\n",
                 "            if len(stored) >= SEAL_BYTES:\n",
             ),
         ),
         (
             f"{_CHECKPOINTS}::test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read",
+        ),
+    ),
+    PlantedBug(
+        "the pages of the checkpoint are not compared",
+        "G8",
+        (
+            Edit(
+                _PAGE_SUM,
+                "        if self._total != noted.total:\n",
+                "        if self._total < 0:\n",
+            ),
+        ),
+        (
+            f"{_CHECKPOINTS}::test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_that",
+        ),
+    ),
+    PlantedBug(
+        "what a checkpoint wrote before its sum is left in the write-ahead log",
+        "G10",
+        (
+            Edit(
+                _PAGE_SUM,
+                "            os.truncate(path, bytes_of(frames))\n",
+                "            pass\n",
+            ),
+        ),
+        (
+            f"{_CHECKPOINTS}::test_c1_a_crash_before_the_sum_is_written_leaves_the_checkpoint_before",
         ),
     ),
     PlantedBug(
