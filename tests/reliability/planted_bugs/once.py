@@ -93,7 +93,7 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/writer/requests.py",
-                "            self._collided[key] = self._unsaved.collided[key] = position\n",
+                "            self._collided[key] = position\n",
                 "",
             ),
         ),
