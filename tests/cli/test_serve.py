@@ -113,7 +113,8 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_the_service_takes_as_many_file_handles_as_it_may_have(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    # Less than the service may have, and enough for what this process has open.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     try:
         with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (
             process,
