@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gapless.testing import SubprocessServer
+from gapless.testing import InProcessServer, SubprocessServer
 from gapless_server.checkpoint.seals import Sealer
 from gapless_server.journal.port import Head
 from gapless_server.journal.witness import Witness
@@ -99,6 +99,25 @@ def test_g8_a_log_in_the_place_of_another_is_told(log: Path) -> None:
     [breach] = breaches(log)
 
     assert "saw incarnation 0123456789abcdef at position 1, and the log beside it" in breach
+
+
+def test_g8_what_an_erasure_noted_and_is_not_so_is_told(tmp_path: Path) -> None:
+    with InProcessServer(directory=tmp_path) as server, server.client(NAMESPACE) as client:
+        client.channels.create("c1")
+        client.messages.post("c1", "ann", "secret", message_id="m1")
+        client.erasures.redact_message("c1", "m1", "root", reason="asked")
+    log = log_of(tmp_path / "data")
+    good = breaches(log)
+    change(
+        log,
+        "UPDATE rewritten_rounds"
+        " SET data_digest = CAST(substr(data_digest, 1, 32) || x'00' AS BLOB)",
+    )
+
+    [breach] = breaches(log)
+
+    assert good == []
+    assert breach.startswith("position 2: the round is not what the file notes")
 
 
 @pytest.mark.parametrize("whole_directory", [False, True])

@@ -121,6 +121,7 @@ def recount_log(
             for record in log.rounds():
                 recount.observe(record)
                 bar.update(task, completed=recount.position)
+            unreadable = log.faults
     except Corrupt as error:
         unreadable = [str(error)]
     except JournalError as error:

@@ -14,8 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
-from gapless_server.journal.port import Corrupt, Head, JournalError, Round
-from gapless_server.journal.schema import APPLICATION_ID, FORMAT_VERSION, ROUND_COLUMNS
+from gapless_server.journal.port import Corrupt, Head, JournalError, Round, digest_of
+from gapless_server.journal.reading import is_round
+from gapless_server.journal.schema import (
+    APPLICATION_ID,
+    FORMAT_VERSION,
+    ROUND_COLUMNS,
+    SINCE_DIGEST_COLUMN,
+)
 from gapless_server.journal.witness import read_witness, require_nothing_left_of, witness_path
 
 # One query reads so many rounds: it holds a snapshot no longer, so that a running service can
@@ -23,7 +29,7 @@ from gapless_server.journal.witness import read_witness, require_nothing_left_of
 _READ_ROUNDS: Final = 64
 
 _SELECT: Final = f"""
-SELECT {ROUND_COLUMNS} FROM rounds AS r
+SELECT {ROUND_COLUMNS}, {SINCE_DIGEST_COLUMN} FROM rounds AS r
 WHERE first_position > ? ORDER BY first_position LIMIT ?
 """  # noqa: S608 - our names
 
@@ -55,6 +61,8 @@ class LogFile:
         self.path = path
         self.name = path.stem
         self._close = ExitStack()
+        # What was found beside the rounds themselves, while they were read.
+        self.faults: list[str] = []
         # Before the log: it goes on meanwhile, and its witness follows it.
         seen = read_witness(path)
         if not path.exists() or path.stat().st_size == 0:
@@ -99,8 +107,8 @@ class LogFile:
                 raise Corrupt(
                     f"{self.path} cannot be read after position {after}: {error}"
                 ) from error
-            for row in rows:
-                record = Round._make(row)
+            for *fields, since_digest in rows:
+                record = Round._make(fields)
                 if record.first_position > self._newest_round:
                     return
                 # SQLite goes by its pages: in a damaged file they may lead it round for ever.
@@ -108,6 +116,11 @@ class LogFile:
                     raise Corrupt(
                         f"{self.path}: after the round of position {after} comes the one of"
                         f" {record.first_position}: its pages are out of order"
+                    )
+                if since_digest and is_round(record) and digest_of(record.data) != since_digest:
+                    self.faults.append(
+                        f"position {record.first_position}: the round is not what the file notes"
+                        " that an erasure has left of it"
                     )
                 yield record
                 after = record.first_position
