@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 # If a checkpoint takes so much longer than the next one comes due, rounds wait for it: what is in
 # memory stays bounded.
-PATIENCE = 4
+PATIENCE = 2
 # All shards of the request index, a few with each checkpoint, are written anew while this part of
 # it comes, or while so many come: what a start has to add to them one by one is at most twice that.
 IMAGE_PART = 8
