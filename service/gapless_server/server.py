@@ -170,6 +170,9 @@ class Server:
                 # The defaults cancel calls of a burst of 2,000; the queue has its own limit.
                 ("grpc.server.max_pending_requests", 100_000),
                 ("grpc.server.max_pending_requests_hard_limit", 200_000),
+                # A call that waited 30 s to be looked at would be cancelled, without a reason: how
+                # long to wait is for its caller to say.
+                ("grpc.server_max_unrequested_time_in_server", 24 * 3600),
                 # Clients may ask every 10 s whether the connection still stands (the SDK does every
                 # 30 s), also while nothing else is sent; by default they would be cut off for it.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import resource
 import signal
@@ -16,7 +18,13 @@ import pytest
 
 from gapless import Client, GaplessError
 from gapless.testing import SubprocessServer
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
+from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
+from gapless.v1.pool_reservations_pb2 import ReserveGroupRequest
+from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
+from gapless_server.settings import MIB
 from tests.cli.commands import SECONDS_MAX, run_process, serving
+from tests.rpc.wire import frame, open_wire
 
 
 def _log_lines(process: subprocess.Popen[str]) -> list[dict[str, object]]:
@@ -218,3 +226,43 @@ def test_below_debug_no_command_is_logged(tmp_path: Path) -> None:
         lines = _log_lines(process)
 
     assert [line["event"] for line in lines] == ["serving", "stopping", "stopped"]
+
+
+def _many_large_groups() -> list[Command]:
+    """Takes a service several times as long as it has to stop, in one frame."""
+    return [
+        Command(
+            execute_batch=ExecuteBatchRequest(
+                request_id=f"batch-{batch}",
+                commands=[
+                    Command(
+                        reserve_group=ReserveGroupRequest(
+                            pool_id="pool", owner_id="ann", key=f"{batch}-{number}", count=1000
+                        )
+                    )
+                    for number in range(100)
+                ],
+            )
+        )
+        for batch in range(100)
+    ]
+
+
+async def test_a_service_that_cannot_stop_in_time_ends_all_the_same(tmp_path: Path) -> None:
+    server = SubprocessServer(directory=tmp_path, grace_seconds=0, round_bytes_max=256 * MIB)
+    await asyncio.to_thread(server.start)
+    ranges = [NumberRange(first=1, last=2**40)]
+    async for wire in open_wire(server.address, "busy"):
+        pool = CreatePoolRequest(request_id="pool", pool_id="pool", ranges=ranges)
+        await wire.run(Command(create_pool=pool))
+        await wire.pipeline().send(frame(*_many_large_groups()))
+        # Answered after what came before it on the connection has been taken in.
+        await wire.call(
+            "OperationsService/GetServerInfo", GetServerInfoRequest(), GetServerInfoResponse
+        )
+
+        os.kill(server.pid, signal.SIGTERM)
+        code = await asyncio.to_thread(server.wait, SECONDS_MAX)
+
+    assert code == 1
+    assert "not_stopped_in_time" in server.log_tail()

@@ -9,9 +9,9 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 import structlog
@@ -98,6 +98,8 @@ async def _serve(settings: Settings, address_file: Path | None) -> int:
         if server.failed.done():
             _log.critical("service_failed", reason=server.failed.result())
         stopped = await _stop(server)
+    if not stopped:
+        _end_at_once()
     return OK if stopped and not server.failed.done() else FAILED
 
 
@@ -142,6 +144,17 @@ async def _stop(server: Server) -> bool:
         _log.exception("stop_failed")
         return False
     return True
+
+
+def _end_at_once() -> NoReturn:
+    """Ends the process as SIGKILL would: whatever was answered is on the disk.
+
+    The end of the program would wait for the threads of what is still open, for ever.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(FAILED)
 
 
 def _raise_file_limit() -> None:
