@@ -149,7 +149,7 @@ class TestOffsets:
             reserve_group("g", offsets=[*range(0, 1000, 2), 1001]), "POOL_FRAGMENTED"
         )
 
-        assert BASE_PROBES_MAX == 20_000
+        assert BASE_PROBES_MAX == 8_000
         assert refusal.metadata["shape"].endswith(
             "at offsets 0, 2, 4, 6, 8, 10, 12, 14, ... from a free base"
         )

@@ -101,6 +101,14 @@ class Flood(ABC):
         return call_metadata(namespace=self.place.namespace)
 
 
+class _TurnedAway(Exception):
+    """A stream was refused before a frame of it was answered."""
+
+    def __init__(self, cause: grpc.aio.AioRpcError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 @dataclass(frozen=True)
 class Frames(Flood):
     """Streams on which so many frames are kept unanswered."""
@@ -116,14 +124,21 @@ class Frames(Flood):
         return self.streams
 
     async def send(self, channel: grpc.aio.Channel, tally: Tally, ends: float) -> None:
-        """Fills every stream."""
-        streams = (self._fill(channel, tally, ends, number) for number in range(self.streams))
-        await asyncio.gather(*streams)
+        """Fills every stream; one that is turned away is opened again at once."""
 
-    async def _fill(
-        self, channel: grpc.aio.Channel, tally: Tally, ends: float, stream: int
-    ) -> None:
-        name = f"{self.name}.{stream}"
+        async def keep_open(number: int) -> None:
+            turned_away = 0
+            while time.monotonic() < ends:
+                name = f"{self.name}.{number}.{turned_away}"
+                try:
+                    await self._fill(channel, tally, ends, name)
+                except _TurnedAway as error:
+                    tally.refuse(_status(error.cause))
+                    turned_away += 1
+
+        await asyncio.gather(*map(keep_open, range(self.streams)))
+
+    async def _fill(self, channel: grpc.aio.Channel, tally: Tally, ends: float, name: str) -> None:
         template = self._template(name)
         call: Any = channel.stream_stream(PIPELINE)(metadata=self.metadata)
         places = asyncio.Semaphore(self.frames_unanswered)
@@ -139,10 +154,19 @@ class Frames(Flood):
 
         writing = asyncio.create_task(write())
         answers = 0
-        while (data := await call.read()) is not grpc.aio.EOF:
-            tally.note(sent[answers], _answered(data, tally))
-            answers += 1
-            places.release()
+        try:
+            while (data := await call.read()) is not grpc.aio.EOF:
+                tally.note(sent[answers], _answered(data, tally))
+                answers += 1
+                places.release()
+        except grpc.aio.AioRpcError as error:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            if answers:
+                raise
+            for frame in sent:
+                tally.note(frame, bytes(self.frame_commands))
+            raise _TurnedAway(error) from error
         await writing
         if answers != len(sent):
             raise AssertionError(f"stream {name}: {len(sent)} frames, {answers} answers")
@@ -261,7 +285,8 @@ class Running:
         """Returns what each was told, once all have ended. Raises AssertionError."""
         homes = [home for _process, home in self._processes]
         words = await asyncio.gather(*(asyncio.to_thread(home.recv) for home in homes))
-        assert all(isinstance(word, Tally) for word in words), words
+        failures = [word for word in words if not isinstance(word, Tally)]
+        assert not failures, failures
         return words
 
 

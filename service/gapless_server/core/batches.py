@@ -116,9 +116,12 @@ class TypedBatch:
         require(state, self.guards)
         state.undo.begin()
         try:
-            return (yield from self._decide_members(state, context))
-        finally:
+            decision = yield from self._decide_members(state, context)
+        except BaseException:
             state.undo.roll_back()
+            raise
+        yield from state.undo.roll_back_in_steps()
+        return decision
 
     def _decide_members(self, state: State, context: Context) -> Steps:
         events: list[Message] = []

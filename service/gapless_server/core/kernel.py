@@ -6,9 +6,9 @@ messages; the unions in ``commands.proto`` and ``events.proto`` say which field 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
@@ -40,12 +40,18 @@ from gapless_server.core.wire import serializer
 # How many things end in one entry; what ends at the same moment beyond that ends in the next.
 EXPIRED_MAX = 1000
 
+Answer = TypeVar("Answer")
+
 # evolve(state, event, moment): changes state; never refuses.
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
 Query = Callable[[State, Any, PageLimits], Message]
 # timed query(state, request, limits, now): its answer also depends on the moment it is asked at.
 TimedQuery = Callable[[State, Any, PageLimits, Moment], Message]
+# An answer that takes long to make, with pauses in which state is not changed.
+AnswerSteps = Generator[None, None, Message]
+# stepped query(state, request, limits, now): as a timed query.
+SteppedQuery = Callable[[State, Any, PageLimits, Moment], AnswerSteps]
 # clear(event, old): takes the content that an event erases out of an event of before.
 Clear = Callable[[Any, Any], None]
 # frees(event): the line of commands that the event lets go on; see MustWait.
@@ -78,7 +84,7 @@ class Expiry(NamedTuple):
 class Kind:
     """A kind of thing: what it registers with the kernel.
 
-    `commands`, `guards`, `events`, `frees`, `erases`, `queries` and `timed_queries` are keyed by
+    `commands`, `guards`, `events`, `frees`, `erases` and the three sorts of queries are keyed by
     the type of the message; commands and events also by its plain form, which their deciders and
     evolvers then take: see plain.py.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
@@ -94,6 +100,7 @@ class Kind:
     expiry: Expiry | None = None
     queries: Mapping[type[Message], Query] = field(default_factory=dict)
     timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
+    stepped_queries: Mapping[type[Message], SteppedQuery] = field(default_factory=dict)
     auditors: Sequence[Callable[[], Auditor]] = ()
 
 
@@ -120,6 +127,8 @@ class Kernel:
         )
         self._batch_commands_max = batch_commands_max
         self.queries: dict[type[Message], TimedQuery] = {}
+        # Those of the queries that can be answered with pauses.
+        self.stepped_queries: dict[type[Message], SteppedQuery] = {}
         self.command_fields: dict[type[Message], str] = {}
         self._commands: dict[str, CommandType] = {}
         self._guards = GuardTypes(self.validator)
@@ -164,6 +173,10 @@ class Kernel:
         if kind.expiry is not None:
             self._expiries[kind.name] = kind.expiry
         self.queries.update(kind.timed_queries)
+        self.stepped_queries.update(kind.stepped_queries)
+        self.queries.update(
+            {request: _whole(query) for request, query in kind.stepped_queries.items()}
+        )
         self.queries.update({request: _timed(query) for request, query in kind.queries.items()})
 
     def new_state(self) -> State:
@@ -295,6 +308,30 @@ class Kernel:
         """
         self.validator.check(request)
         return self.queries[type(request)](state, request, limits, now)
+
+    def query_in_steps(
+        self, state: State, request: Message, limits: PageLimits, now: Moment
+    ) -> AnswerSteps:
+        """Answers a read of `stepped_queries` as `query` does, with pauses."""
+        self.validator.check(request)
+        return self.stepped_queries[type(request)](state, request, limits, now)
+
+
+def _whole(query: SteppedQuery) -> TimedQuery:
+    def answer(state: State, request: Message, limits: PageLimits, now: Moment) -> Message:
+        return whole_answer(query(state, request, limits, now))
+
+    return answer
+
+
+def whole_answer(steps: Generator[None, None, Answer]) -> Answer:
+    """Returns what steps come to, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
 
 
 def _timed(query: Query) -> TimedQuery:

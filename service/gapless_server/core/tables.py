@@ -8,13 +8,17 @@ failed batch free (the old rows are put back) and lets a read keep a row while t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gapless_server.core.layers import DELETED, MISSING, Below, Layer, Part, RowStore
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
 Row = TypeVar("Row")
+
+
+# How much is rolled back, in about a millisecond, without a pause.
+STEPS_BETWEEN_PAUSES: Final = 1000
 
 
 class GapError(Exception):
@@ -37,9 +41,16 @@ class UndoLog:
 
     def roll_back(self) -> None:
         """Puts the old rows back, newest first."""
-        steps, self.steps = self.steps, None
-        for step in reversed(steps or []):
+        for _ in self.roll_back_in_steps():
+            pass
+
+    def roll_back_in_steps(self) -> Iterator[None]:
+        """Does the same with pauses, in which state is neither the old one nor the new one."""
+        steps, self.steps = self.steps or [], None
+        for index, step in enumerate(reversed(steps), start=1):
             step()
+            if index % STEPS_BETWEEN_PAUSES == 0:
+                yield
 
 
 class PartitionedTable(Generic[Partition, Key, Row]):

@@ -79,6 +79,10 @@ def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answering:
         async with namespaces.use(scope.namespace) as namespace:
             if scope.min_position:
                 await namespace.reached(scope.min_position)
+            if type(request) in kernel.stepped_queries:
+                return await namespace.read_in_steps(
+                    lambda state: kernel.query_in_steps(state, request, limits, namespace.now())
+                )
             return await namespace.read(
                 lambda state: kernel.query(state, request, limits, namespace.now())
             )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 
 import structlog
 
 from gapless.v1 import errors_pb2
 from gapless_server.checkpoint.port import Checkpoint, Damaged
-from gapless_server.core.kernel import Kernel
+from gapless_server.core.kernel import Kernel, whole_answer
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept
@@ -171,6 +171,17 @@ class Namespace:
                 raise self._fail(error) from error
         return await self._reads.wait(answer)
 
+    async def read_in_steps(
+        self, answer: Callable[[State], Generator[None, None, Answer]]
+    ) -> Answer:
+        """Returns what the steps come to, as `read`; nothing is decided before they have ended."""
+        if self._failure is not None:
+            raise self._failure
+        if self._task is None or self._task.done():
+            return await self.read(lambda state: whole_answer(answer(state)))
+        self._wake_writer()
+        return await self._reads.wait_for_steps(answer)
+
     async def reached(self, position: int) -> None:
         """Returns when the log has at least this position.
 
@@ -246,7 +257,7 @@ class Namespace:
     async def _run(self) -> None:
         try:
             while True:
-                if self._queue or self._something_is_due():
+                if self._queue or self._reads or self._something_is_due():
                     await self._run_round(self._queue.take_round())
                 elif self._closing:
                     return

@@ -128,10 +128,12 @@ class RoundBuilder:
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
+        for event in decision.events:
+            self._apply(event, context.moment)
         return self._accept(typed, key, context, decision)
 
     def decide_in_steps(self, batch: TypedBatch, caller: str) -> Generator[None, None, Outcome]:
-        """Decides a batch as `decide` does, with a pause after each member.
+        """Decides a batch as `decide` does, with a pause after each member and each event.
 
         Nothing else may be decided, and state not be read, before it has returned.
         """
@@ -144,13 +146,17 @@ class RoundBuilder:
             decision = yield from self._steps(batch, context)
         except Refused as refusal:
             return refusal
+        for event in decision.events:
+            self._apply(event, context.moment)
+            yield
         return self._accept(batch, key, context, decision)
 
     def _accept(self, typed: AnyTyped, key: str, context: Context, decision: Decision) -> Answer:
-        """Takes a decision into the round."""
-        answer, moment, caller = Answer(typed.number), context.moment, context.caller
-        position, events = moment.position, decision.events
-        self._commit(_Draft(position, events, typed, caller, decision.response, answer), moment)
+        """Takes a decision, whose events are applied, into the round."""
+        answer, position = Answer(typed.number), context.moment.position
+        self._add(
+            _Draft(position, decision.events, typed, context.caller, decision.response, answer)
+        )
         self._requests.put(key, position)
         return answer
 
@@ -158,8 +164,10 @@ class RoundBuilder:
         """Ends things that are over, in one entry without a request id; False if there are none."""
         moment = self._next_moment()
         events = self._kernel.expire(self._state, moment)
+        for event in events:
+            self._apply(event, moment)
         if events:
-            self._commit(_Draft(moment.position, events), moment)
+            self._add(_Draft(moment.position, events))
         return bool(events)
 
     @property
@@ -211,17 +219,18 @@ class RoundBuilder:
         moment = self._next_moment()
         return Context(moment, caller, f"{self._id_seed}{moment.position:x}-", may_wait)
 
-    def _commit(self, draft: _Draft, moment: Moment) -> None:
-        """Applies the events of a draft to the state, and adds it to the round."""
-        state, event_types = self._state, self._kernel.event_types
-        for event in draft.events:
-            event_type = event_types[type(event)]
-            for evolve in event_type.evolvers:
-                evolve(state, event, moment)
-            for frees in event_type.frees:
-                self.freed.append(frees(event))
-            if event_type.erasure is not None:
-                self.erasures.append(ErasingEvent(event_type.erasure, event))
+    def _apply(self, event: Any, moment: Moment) -> None:
+        """Applies an event to the state."""
+        event_type = self._kernel.event_types[type(event)]
+        for evolve in event_type.evolvers:
+            evolve(self._state, event, moment)
+        for frees in event_type.frees:
+            self.freed.append(frees(event))
+        if event_type.erasure is not None:
+            self.erasures.append(ErasingEvent(event_type.erasure, event))
+
+    def _add(self, draft: _Draft) -> None:
+        """Adds a draft, whose events are applied, to the round."""
         self._drafts.append(draft)
         self._next_position += 1
 

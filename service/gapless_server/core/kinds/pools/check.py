@@ -2,145 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any, Final, TypeVar
 
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless.v1 import pools_pb2
-from gapless_server.core.kinds.pools.ranges import Run, holds, numbers_in, size, subtract
+from gapless_server.core.kernel import AnswerSteps
+from gapless_server.core.kinds.pools.ranges import Run, Runs, holds, numbers_in, size, subtract
 from gapless_server.core.kinds.pools.resources import pool_resource
 from gapless_server.core.kinds.pools.tables import (
     HeldRow,
+    Holder,
     PoolRow,
     PoolTables,
-    due_reservations,
-    held_runs,
     pool_counts,
     pool_tables,
     require_pool,
 )
 from gapless_server.core.paging import PageLimits
-from gapless_server.core.state import Moment, State
+from gapless_server.core.state import Moment, PartitionedTable, State
 
 # What one answer names at most; the counts are exact whatever these are.
 PROBLEMS_MAX = 100
 OUTSIDE_NUMBERS_MAX = 1000
+# A pool may have any number of rows; so many, some 5 ms, are looked at without a pause.
+ROWS_BETWEEN_PAUSES: Final = 500
+
+Key = TypeVar("Key", bound=Any)
+Row = TypeVar("Row")
+# What is wrong, a sentence each, with None wherever there may be a pause.
+Problems = Iterator[str | None]
 
 
 def check_pool(
     state: State, request: pools_pb2.CheckPoolRequest, _limits: PageLimits, now: Moment
-) -> pools_pb2.CheckPoolResponse:
-    """Answers CheckPool."""
+) -> AnswerSteps:
+    """Answers CheckPool, with pauses."""
     pool_id = request.pool_id
-    pool = require_pool(state, pool_id)
-    tables = pool_tables(state)
-    problems = list(islice(_problems(state, pool_id, pool), PROBLEMS_MAX))
-    outside = subtract(held_runs(tables, pool_id), pool.allowed)
+    checked = _Checked(state, pool_id, require_pool(state, pool_id), now.uptime_us)
+    problems: list[str] = []
+    for problem in checked.problems():
+        if problem is None:
+            yield
+        elif len(problems) < PROBLEMS_MAX:
+            problems.append(problem)
     return pools_pb2.CheckPoolResponse(
         ok=not problems,
         problems=problems,
-        pool=pool_resource(pool_id, pool, pool_counts(state, pool_id)),
-        outside_numbers=islice(_numbers(outside), OUTSIDE_NUMBERS_MAX),
-        expired_count=sum(1 for _ in due_reservations(tables, pool_id, now.uptime_us)),
+        pool=pool_resource(pool_id, checked.pool, pool_counts(state, pool_id)),
+        outside_numbers=islice(_numbers(checked.outside), OUTSIDE_NUMBERS_MAX),
+        expired_count=checked.expired_count,
     )
 
 
-def _numbers(runs: tuple[Run, ...]) -> Iterator[int]:
+def _numbers(runs: Runs) -> Iterator[int]:
     return (number for run in runs for number in range(run.first, run.last + 1))
 
 
-def _problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
-    tables = pool_tables(state)
-    yield from _held_problems(tables, pool_id)
-    yield from _group_problems(tables, pool_id)
-    yield from _count_problems(state, pool_id, pool)
-    if pool.gap_free:
-        yield from _order_problems(state, pool_id)
-    else:
-        yield from _free_problems(state, pool_id, pool)
-    yield from _expiry_problems(tables, pool_id)
+class _Checked:
+    """One look at a pool, and what was found on the way: known once `problems` has ended."""
 
+    def __init__(self, state: State, pool_id: str, pool: PoolRow, uptime_us: int) -> None:
+        self.pool = pool
+        self.outside: Runs = ()
+        self.expired_count = 0
+        self._pool_id = pool_id
+        self._tables: PoolTables = pool_tables(state)
+        self._counts = pool_counts(state, pool_id)
+        self._uptime_us = uptime_us
+        self._held: list[Run] = []  # in order; neighbours may touch
+        self._reservations_count = 0
+        self._ends: dict[Holder, int] = {}
 
-def _held_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
-    """No number is held twice, and what is held belongs to a reservation."""
-    last_before = -1
-    for last, row in tables.held.scan(pool_id):
-        if row.first <= last_before:
-            yield f"number {row.first} is held twice"
-        last_before = last
-        reservation = tables.reservations.get(pool_id, row.holder)
-        if reservation is None or Run(row.first, last) not in reservation.runs:
-            owner_id, key = row.holder
+    def problems(self) -> Problems:
+        """Yields what is wrong."""
+        yield from self._held_problems()
+        self.outside = subtract(self._held, self.pool.allowed)
+        yield None
+        yield from self._group_problems()
+        yield from self._count_problems()
+        if self.pool.gap_free:
+            yield from self._order_problems()
+        else:
+            yield from self._free_problems()
+        yield from self._expiry_problems()
+
+    def _rows(self, table: PartitionedTable[str, Key, Row]) -> Iterator[tuple[Key, Row] | None]:
+        """Yields the keys and rows of the pool, in order, with None where there may be a pause.
+
+        After it the rest is looked for anew: they may have been moved to the disk meanwhile.
+        """
+        after: Key | None = None
+        while True:
+            rows = list(islice(table.scan(self._pool_id, after=after), ROWS_BETWEEN_PAUSES))
+            yield from rows
+            if len(rows) < ROWS_BETWEEN_PAUSES:
+                return
+            after = rows[-1][0]
+            yield None
+
+    def _held_problems(self) -> Problems:
+        """No number is held twice, and what is held belongs to a reservation."""
+        last_before = -1
+        for found in self._rows(self._tables.held):
+            if found is None:
+                yield None
+                continue
+            last, row = found
+            run = Run(row.first, last)
+            self._held.append(run)
+            if row.first <= last_before:
+                yield f"number {row.first} is held twice"
+            last_before = last
+            reservation = self._tables.reservations.get(self._pool_id, row.holder)
+            if reservation is None or run not in reservation.runs:
+                owner_id, key = row.holder
+                yield (
+                    f"numbers {row.first}-{last} are held for owner {owner_id}, key {key},"
+                    " whose reservation does not have them"
+                )
+
+    def _group_problems(self) -> Problems:
+        """A reservation holds all of its numbers, and as many and such as it asked for."""
+        for found in self._rows(self._tables.reservations):
+            if found is None:
+                yield None
+                continue
+            holder, row = found
+            self._reservations_count += 1
+            self.expired_count += row.expired(self._uptime_us)
+            if row.end_uptime_us:
+                self._ends[holder] = row.end_uptime_us
+            name = f"the reservation of owner {holder[0]} under key {holder[1]}"
+            for run in row.runs:
+                if self._tables.held.get(self._pool_id, run.last) != HeldRow(run.first, holder):
+                    yield f"{name} does not hold its numbers {run.first}-{run.last}"
+            if row.shape == pb.RESERVATION_SHAPE_SINGLE and size(row.runs) != 1:
+                yield f"{name} is for one number and has {size(row.runs)}"
+            if row.shape == pb.RESERVATION_SHAPE_CONTIGUOUS and len(row.runs) != 1:
+                yield f"{name} is contiguous and has {len(row.runs)} runs"
+
+    def _count_problems(self) -> Problems:
+        """The counts are those of the rows."""
+        voids_count = 0
+        for found in self._rows(self._tables.voids):
+            if found is None:
+                yield None
+            else:
+                voids_count += 1
+        counts = self._counts
+        for name, counted, found_count in (
+            ("held numbers", counts.held, size(self._held)),
+            ("held numbers outside", counts.outside, size(self.outside)),
+            ("reservations", counts.reservations, self._reservations_count),
+            ("void numbers", counts.void, voids_count),
+        ):
+            if counted != found_count:
+                yield f"the count of {name} is {counted}, found {found_count}"
+
+    def _order_problems(self) -> Problems:
+        """A gap-free pool gave nothing above its last number, and holds nothing that is void."""
+        last_number = self._counts.last_number
+        for index, run in enumerate(self._held):
+            if index % ROWS_BETWEEN_PAUSES == 0:
+                yield None
+            if run.last > last_number:
+                yield f"number {run.last} is held, above the last one given, {last_number}"
+            for number in numbers_in([run]):
+                if self._tables.voids.get(self._pool_id, number) is not None:
+                    yield f"number {number} is void and held"
+
+    def _free_problems(self) -> Problems:
+        """What is free is exactly what the pool may give and nobody holds."""
+        expected = subtract(self.pool.allowed, self._held)
+        yield None
+        free: list[Run] = []
+        for found in self._rows(self._tables.free):
+            if found is None:
+                yield None
+            else:
+                free.append(Run(found[1], found[0]))
+        for run in sorted(set(expected) - set(free)):
+            yield f"the numbers {run.first}-{run.last} should be a run of free numbers and are not"
+        for run in sorted(set(free) - set(expected)):
             yield (
-                f"numbers {row.first}-{last} are held for owner {owner_id}, key {key},"
-                " whose reservation does not have them"
+                f"the numbers {run.first}-{run.last} are kept as a run of free numbers and are not"
             )
+        yield None
+        if self._counts.first_free != next(iter(free), None):
+            yield "the first run of free numbers is not kept as it is"
+        yield from self._free_length_problems(free)
+        yield from self._preferred_problems(tuple(free))
 
+    def _free_length_problems(self, free: Sequence[Run]) -> Problems:
+        lengths: dict[int, int] = {}
+        for found in self._rows(self._tables.free_lengths):
+            if found is None:
+                yield None
+            else:
+                length, first = found[0]
+                lengths[first] = length
+        if lengths != {run.first: run.length for run in free}:
+            yield "the lengths of the runs of free numbers are not kept as they are"
 
-def _group_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
-    """A reservation holds all of its numbers, and as many and such as it asked for."""
-    for holder, row in tables.reservations.scan(pool_id):
-        name = f"the reservation of owner {holder[0]} under key {holder[1]}"
-        for run in row.runs:
-            if tables.held.get(pool_id, run.last) != HeldRow(run.first, holder):
-                yield f"{name} does not hold its numbers {run.first}-{run.last}"
-        if row.shape == pb.RESERVATION_SHAPE_SINGLE and size(row.runs) != 1:
-            yield f"{name} is for one number and has {size(row.runs)}"
-        if row.shape == pb.RESERVATION_SHAPE_CONTIGUOUS and len(row.runs) != 1:
-            yield f"{name} is contiguous and has {len(row.runs)} runs"
+    def _preferred_problems(self, free: Runs) -> Problems:
+        preferred = [number for _, number in self._tables.free_preferred.scan(self._pool_id)]
+        if preferred != [number for number in self.pool.preferred if holds(free, number)]:
+            yield f"the free preferred numbers are kept as {preferred[:10]} and are others"
 
-
-def _count_problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
-    """The counts are those of the rows."""
-    tables, counts = pool_tables(state), pool_counts(state, pool_id)
-    held = held_runs(tables, pool_id)
-    for name, counted, found in (
-        ("held numbers", counts.held, size(held)),
-        ("held numbers outside", counts.outside, size(subtract(held, pool.allowed))),
-        ("reservations", counts.reservations, tables.reservations.count(pool_id)),
-        ("void numbers", counts.void, tables.voids.count(pool_id)),
-    ):
-        if counted != found:
-            yield f"the count of {name} is {counted}, found {found}"
-
-
-def _order_problems(state: State, pool_id: str) -> Iterator[str]:
-    """A gap-free pool gave nothing above its last number, and holds nothing that is void."""
-    tables, last_number = pool_tables(state), pool_counts(state, pool_id).last_number
-    for run in held_runs(tables, pool_id):
-        if run.last > last_number:
-            yield f"number {run.last} is held, above the last one given, {last_number}"
-        for number in numbers_in([run]):
-            if tables.voids.get(pool_id, number) is not None:
-                yield f"number {number} is void and held"
-
-
-def _free_problems(state: State, pool_id: str, pool: PoolRow) -> Iterator[str]:
-    """What is free is exactly what the pool may give and nobody holds."""
-    tables = pool_tables(state)
-    expected = subtract(pool.allowed, held_runs(tables, pool_id))
-    free = tuple(Run(first, last) for last, first in tables.free.scan(pool_id))
-    for run in sorted(set(expected) - set(free)):
-        yield f"the numbers {run.first}-{run.last} should be a run of free numbers and are not"
-    for run in sorted(set(free) - set(expected)):
-        yield f"the numbers {run.first}-{run.last} are kept as a run of free numbers and are not"
-    if pool_counts(state, pool_id).first_free != next(iter(free), None):
-        yield "the first run of free numbers is not kept as it is"
-    lengths = {first: length for (length, first), _ in tables.free_lengths.scan(pool_id)}
-    if lengths != {run.first: run.length for run in free}:
-        yield "the lengths of the runs of free numbers are not kept as they are"
-    preferred = [number for _, number in tables.free_preferred.scan(pool_id)]
-    if preferred != [number for number in pool.preferred if holds(free, number)]:
-        yield f"the free preferred numbers are kept as {preferred[:10]} and are others"
-
-
-def _expiry_problems(tables: PoolTables, pool_id: str) -> Iterator[str]:
-    """Everything that expires is found by its time."""
-    found = {(owner_id, key): end for (end, owner_id, key), _ in tables.expiries.scan(pool_id)}
-    expected = {
-        holder: row.end_uptime_us
-        for holder, row in tables.reservations.scan(pool_id)
-        if row.end_uptime_us
-    }
-    for (owner_id, key), _ in sorted(found.items() ^ expected.items()):
-        yield f"the expiry of owner {owner_id}, key {key} is not kept as it is"
+    def _expiry_problems(self) -> Problems:
+        """Everything that expires is found by its time."""
+        kept: dict[Holder, int] = {}
+        for found in self._rows(self._tables.expiries):
+            if found is None:
+                yield None
+            else:
+                end_uptime_us, owner_id, key = found[0]
+                kept[owner_id, key] = end_uptime_us
+        for (owner_id, key), _ in sorted(kept.items() ^ self._ends.items()):
+            yield f"the expiry of owner {owner_id}, key {key} is not kept as it is"

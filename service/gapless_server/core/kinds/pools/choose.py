@@ -15,8 +15,8 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
 
 # How many numbers the search for a base looks at. In a fragmented pool it could otherwise take
-# the number of offsets times the number of fragments; this bounds it to some 50 ms.
-BASE_PROBES_MAX = 20_000
+# the number of offsets times the number of fragments; this bounds it to some 80 ms.
+BASE_PROBES_MAX = 8_000
 
 
 class Choice(NamedTuple):

@@ -49,7 +49,7 @@ def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> 
         update_time_us=moment.time_us,
     )
     tables.pools.put(ALL, event.pool_id, pool)
-    first_free = rebuild_free(tables, event.pool_id, pool)
+    first_free = rebuild_free(tables, event.pool_id, pool, ())
     tables.counts.put(event.pool_id, PoolCounts(first_free=first_free))
 
 
@@ -65,8 +65,9 @@ def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> 
         create_time_us=old.create_time_us,
         update_time_us=moment.time_us,
     )
-    outside = size(subtract(held_runs(tables, event.pool_id), pool.allowed))
-    first_free = rebuild_free(tables, event.pool_id, pool)
+    held = held_runs(tables, event.pool_id)
+    outside = size(subtract(held, pool.allowed))
+    first_free = rebuild_free(tables, event.pool_id, pool, held)
     counts = pool_counts(state, event.pool_id)
     counts = msgspec.structs.replace(counts, outside=outside, first_free=first_free)
     tables.pools.put(ALL, event.pool_id, pool)

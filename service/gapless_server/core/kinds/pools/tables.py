@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -245,16 +245,21 @@ def preferred_in(pool: PoolRow, run: Run) -> Iterator[tuple[int, int]]:
         yield rank, number
 
 
-def rebuild_free(tables: PoolTables, pool_id: str, pool: PoolRow) -> Run | None:
+def rebuild_free(
+    tables: PoolTables, pool_id: str, pool: PoolRow, held: Sequence[Run]
+) -> Run | None:
     """Works out anew which numbers are free, after the range has changed; returns the first run."""
-    tables.free.drop(pool_id)
-    tables.free_lengths.drop(pool_id)
     tables.free_preferred.drop(pool_id)
-    if pool.gap_free:
-        return None
-    runs = subtract(pool.allowed, held_runs(tables, pool_id))
-    for run in runs:
+    runs = () if pool.gap_free else subtract(pool.allowed, held)
+    before = {Run(first, last) for last, first in tables.free.scan(pool_id)}
+    # Mostly a few runs of many change.
+    gone, new = before.difference(runs), [run for run in runs if run not in before]
+    for run in gone:
+        tables.free_lengths.delete(pool_id, (run.length, run.first))
+        tables.free.delete(pool_id, run.last)
+    for run in new:
         _put_free(tables, pool_id, run)
+    for run in runs:
         for rank, number in preferred_in(pool, run):
             tables.free_preferred.put(pool_id, rank, number)
     return runs[0] if runs else None
