@@ -12,7 +12,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -34,6 +34,9 @@ POST: Final = "/gapless.v1.MessageService/PostMessage"
 # A hang must end the test; a queue that is full is not one.
 SECONDS_MAX: Final = 300.0
 
+# What gRPC's client says, and nothing else, if a stream is refused while it writes to it.
+_HIDDEN: Final = "Internal error from Core"
+
 _FRAME_DIGITS: Final = 8
 _MARK: Final = "#" * _FRAME_DIGITS
 _OPTIONS: Final = [
@@ -54,6 +57,8 @@ class Tally:
     answered: dict[str, bytes] = field(default_factory=dict)
     # By code, reason, and whether the refusal says when to come again.
     refusals: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    # Refusals that gRPC's client hid.
+    hidden: int = 0
     # Commands acknowledged in each second, by the second of the machine's clock.
     seconds: Counter[int] = field(default_factory=Counter)
 
@@ -61,6 +66,16 @@ class Tally:
         """Takes what became of the commands of a frame."""
         self.answered[frame] = answered
         self.seconds[int(time.monotonic())] += sum(answered)
+
+    def refuse_call(self, error: grpc.aio.AioRpcError) -> None:
+        """Takes why a call was refused."""
+        details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
+        if isinstance(details, bytes):
+            self.refuse(status_pb2.Status.FromString(details))
+        elif _HIDDEN in str(error.details()):
+            self.hidden += 1
+        else:
+            self.refusals[error.code().name, "", False] += 1
 
     def refuse(self, status: status_pb2.Status, number: int = 1) -> None:
         """Takes why commands were refused."""
@@ -133,7 +148,7 @@ class Frames(Flood):
                 try:
                     await self._fill(channel, tally, ends, name)
                 except _TurnedAway as error:
-                    tally.refuse(_status(error.cause))
+                    tally.refuse_call(error.cause)
                     turned_away += 1
 
         await asyncio.gather(*map(keep_open, range(self.streams)))
@@ -226,7 +241,7 @@ class Unary(Flood):
                 tally.note(frame, b"\1")
             except grpc.aio.AioRpcError as error:
                 tally.note(frame, b"\0")
-                tally.refuse(_status(error))
+                tally.refuse_call(error)
 
 
 @dataclass(frozen=True)
@@ -249,9 +264,12 @@ class Streams(Flood):
             names = [f"{self.name}.{first + index:0{_FRAME_DIGITS}}" for index in range(len(calls))]
             first += len(calls)
             await asyncio.gather(*map(self._ask, calls, names, [tally] * len(calls)))
-            for call in calls:
-                await call.done_writing()
-            await asyncio.gather(*(call.code() for call in calls))
+            await asyncio.gather(*map(self._end, calls))
+
+    async def _end(self, call: Any) -> None:
+        if not call.done():
+            await call.done_writing()
+        await call.code()
 
     async def _ask(self, call: Any, frame: str, tally: Tally) -> None:
         request = PostMessageRequest(
@@ -261,18 +279,9 @@ class Streams(Flood):
         try:
             await call.write(commands.SerializeToString())
             tally.note(frame, _answered(await call.read(), tally))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except grpc.aio.AioRpcError as error:
             tally.note(frame, b"\0")
-            tally.refuse(_status_of(await call.trailing_metadata()))
-
-
-def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    return _status_of(error.trailing_metadata())
-
-
-def _status_of(trailers: Iterable[tuple[str, Any]] | None) -> status_pb2.Status:
-    """Returns what the trailers of a call say. KeyError: it failed without a reason."""
-    return status_pb2.Status.FromString(dict(trailers or ())[DETAILS_KEY])
+            tally.refuse_call(error)
 
 
 class Running:

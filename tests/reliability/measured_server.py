@@ -34,7 +34,7 @@ class MeasuredServer(InProcessServer):
         """Runs a function on the server's loop once its gauge has seen what goes on now."""
 
         async def run() -> None:
-            await asyncio.sleep(2 * LOOK_SECONDS)
+            await asyncio.sleep(2 * LOOK_SECONDS)  # so that it looks once more
             function()
 
         assert self._loop is not None

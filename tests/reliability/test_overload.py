@@ -182,6 +182,7 @@ def judge_refusals(run: Run, tallies: list[Tally]) -> None:
         run.count(f"refused {refusal[1] or refusal[0]}", number)
         if refusal not in REFUSALS:
             run.violation("other_refusals", f"{number} commands: {refusal}", number)
+    run.count("refused and hidden by gRPC", sum(tally.hidden for tally in tallies))
     for refusal in REFUSALS - refusals.keys():
         run.violation("never_refused", f"{refusal[1]}: that was no overload")
 
