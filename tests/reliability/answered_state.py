@@ -24,11 +24,18 @@ from tests.reliability.stored_logs import log_path
 
 _PAGE_SIZE: Final = 100
 _KERNEL: Final = Kernel(KINDS)
+# The key that is written to have an entry in the log.
+_MARK: Final = "mark"
+# Once what is short-lived has ended, a few times are enough.
+_TIMES_ASKED_MAX: Final = 100
+
+# The method, the request, and the answer: a message, or the text of a refusal.
+_Asked = list[tuple[str, Any, Any]]
 
 
-def replayed(data: Path, namespace: str) -> tuple[State, Moment]:
-    """Returns the state that a log gives, and the moment of its newest entry."""
-    state, moment = _KERNEL.new_state(), Moment(0, 0, 0)
+def replayed(data: Path, namespace: str, position: int) -> tuple[State, Moment]:
+    """Returns the state that a log gives up to a position, and the moment of the entry there."""
+    state = _KERNEL.new_state()
     with LogFile(log_path(data, namespace)) as log:
         for record in log.rounds():
             stored_round = StoredRound.FromString(record.data)
@@ -36,7 +43,9 @@ def replayed(data: Path, namespace: str) -> tuple[State, Moment]:
                 time_us = from_timestamp(stored.entry.commit_time)
                 moment = Moment(stored.entry.position, time_us, stored_round.uptime_us)
                 _KERNEL.replay(state, stored.entry.events, moment)
-    return state, moment
+                if moment.position == position:
+                    return state, moment
+    raise LookupError(f"the log of {namespace} has no position {position}")
 
 
 def _queries() -> Iterator[tuple[str, type[Message], type[Message]]]:
@@ -72,9 +81,9 @@ def _with(request: Any, field: str, name: str) -> Any:
     return named
 
 
-def _answers(client: Client, names: dict[str, Sequence[str]]) -> list[tuple[str, Any, Any]]:
-    """Asks the service every query: the method, the request, and what was answered."""
-    found = []
+def _ask(client: Client, names: dict[str, Sequence[str]]) -> _Asked:
+    """Asks the service every query; what it refuses has the text of the refusal for an answer."""
+    found: _Asked = []
     for path, request_type, response_type in _queries():
         ask = client.channel.unary_unary(
             path,
@@ -83,11 +92,26 @@ def _answers(client: Client, names: dict[str, Sequence[str]]) -> list[tuple[str,
         )
         for request in _requests(request_type, names):
             try:
-                answer = ask(request, metadata=client.metadata)
+                found.append((path, request, ask(request, metadata=client.metadata)))
             except grpc.RpcError as error:
-                answer = error
-            found.append((path, request, answer))
+                found.append((path, request, error.details()))
     return found
+
+
+def _expected(state: State, asked: _Asked, moment: Moment) -> list[Any]:
+    """Returns what a state answers to what was asked, at a moment; a refusal as its text."""
+    found: list[Any] = []
+    for _path, request, _answer in asked:
+        try:
+            found.append(_KERNEL.query(state, request, PageLimits(), moment))
+        except Refused as refusal:
+            found.append(str(refusal))
+    return found
+
+
+def _mark(client: Client) -> int:
+    """Commits an entry, so that the log has a moment; returns its position."""
+    return client.config.set(_MARK, "asked").receipt.position
 
 
 def differences(
@@ -95,52 +119,28 @@ def differences(
 ) -> tuple[int, list[str]]:
     """Asks the service every query; returns how many were answered, and which otherwise.
 
-    Nobody sends commands meanwhile; but what is over ends by itself, so that it is asked again.
+    Nobody may send commands meanwhile. What has a time to live is shown as of the moment of the
+    question, which only the service knows. So it is asked between two entries: the log has their
+    moments, and where it answers the same at both, that is the answer at every moment between.
+    Where it does not, because something has ended, or a clock was set, it is asked again.
     """
-    before, after = -1, 0
-    while before != after:
-        before = client.operations.get_namespace().head_position
-        answers = _answers(client, names)
-        after = client.operations.get_namespace().head_position
-    state, moment = replayed(data, namespace)
-    found = []
-    for path, request, answer in answers:
-        try:
-            expected: Any = _KERNEL.query(state, request, PageLimits(), moment)
-        except Refused as refusal:
-            expected = refusal
-        if not _same(answer, expected):
-            found.append(f"{path} {request}: {answer}, the log gives {expected}")
-    return len(answers), found
-
-
-def _same(answer: Any, expected: Any) -> bool:
-    if isinstance(answer, grpc.RpcError) or isinstance(expected, Refused):
-        return (
-            isinstance(answer, grpc.RpcError)
-            and isinstance(expected, Refused)
-            and answer.details() == str(expected)
-        )
-    return bool(_without_times(answer) == _without_times(expected))
-
-
-def _without_times(message: Message) -> Message:
-    """Returns a message without its times: when something ends depends on when it is asked."""
-    found = type(message)()
-    found.CopyFrom(message)
-    _clear_times(found)
-    return found
-
-
-def _clear_times(message: Message) -> None:
-    for field, value in message.ListFields():
-        if field.message_type is None:
+    for _ in range(_TIMES_ASKED_MAX):
+        first = _mark(client)
+        asked = _ask(client, names)
+        last = _mark(client)
+        if last != first + 1:
             continue
-        if field.message_type.full_name == "google.protobuf.Timestamp":
-            message.ClearField(field.name)
-        elif not isinstance(value, Message):
-            for one in value:
-                if isinstance(one, Message):
-                    _clear_times(one)
-        else:
-            _clear_times(value)
+        state, earliest = replayed(data, namespace, first)
+        _state, latest = replayed(data, namespace, last)
+        expected = _expected(state, asked, earliest)
+        if expected == _expected(state, asked, latest):
+            return len(asked), _differing(asked, expected)
+    raise AssertionError(f"asked {_TIMES_ASKED_MAX} times, and each time something ended meanwhile")
+
+
+def _differing(asked: _Asked, expected: list[Any]) -> list[str]:
+    return [
+        f"{path} {request}: {answer}, the log gives {wanted}"
+        for (path, request, answer), wanted in zip(asked, expected, strict=True)
+        if answer != wanted
+    ]

@@ -64,8 +64,9 @@ def test_c4_nothing_is_lost_twice_or_skipped_by_a_service_that_is_killed_at_any_
             if verified.exit_code != 0:
                 run.violation("verify", verified.stdout)
             server.start()
+        compare(run, tmp_path / "data", NAMESPACE, reports, prepared, head)
+        # After that, since it sends commands of its own.
         asked, differing = differences(client, tmp_path / "data", NAMESPACE, NAMES)
         run.count("queries", asked)
         for difference in differing:
             run.violation("answers", difference)
-        compare(run, tmp_path / "data", NAMESPACE, reports, prepared, head)
