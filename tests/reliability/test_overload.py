@@ -35,7 +35,7 @@ REFUSALS: Final = {QUEUE_FULL, TOO_MANY_STREAMS}
 # Of what a service without namespaces takes.
 START_MIB: Final = 80
 # What a command that waits takes beside its bytes: the message, its part of the frame, the answer.
-WAITING_COMMAND_KIB: Final = 3
+WAITING_COMMAND_KIB: Final = 4
 # A call or a stream that is open.
 CALL_KIB: Final = 48
 # What was committed: its key, and its row and request id until the next checkpoint is written.

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gapless_server.checkpoint.port import Changes, CheckpointHead, RequestPairs
+from gapless_server.checkpoint.port import (
+    Changes,
+    CheckpointHead,
+    RequestLoader,
+    RequestPairs,
+    RequestShard,
+)
 from tests.reliability.simulation.disk import Disk
-
-Image = list[tuple[bytes, bytes]]
 
 
 @dataclass
@@ -19,7 +23,7 @@ class Stored:
     incarnation: str = ""
     at: CheckpointHead = field(default_factory=CheckpointHead)
     rows: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
-    image: Image = field(default_factory=list)
+    shards: dict[int, RequestShard] = field(default_factory=dict)
     requests: list[RequestPairs] = field(default_factory=list)
 
 
@@ -47,12 +51,19 @@ class SimulatedCheckpoint:
         for key in sorted([key for key in rows if low < key < high], reverse=descending):
             yield key, rows[key]
 
-    async def load_requests(self) -> tuple[Image, list[RequestPairs]]:
-        """Returns the request ids."""
-        return self._stored.image, self._stored.requests
+    async def load_requests(self, loader: RequestLoader) -> None:
+        """Hands over the request ids: shards, and all pairs, which those have in part."""
+        for _number, shard in sorted(self._stored.shards.items()):
+            loader.load_shard(shard)
+        for requests in self._stored.requests:
+            loader.load_pairs(requests)
 
     async def write(
-        self, at: CheckpointHead, changes: Changes, requests: RequestPairs, image: Image | None
+        self,
+        at: CheckpointHead,
+        changes: Changes,
+        requests: RequestPairs,
+        shards: list[RequestShard],
     ) -> None:
         """Moves the checkpoint, at one moment. Raises OSError while the disk is full."""
         seconds = self._disk.commit_seconds()
@@ -66,8 +77,7 @@ class SimulatedCheckpoint:
                     stored.pop(key, None)
                 else:
                     stored[key] = row
-        if image is not None:
-            self._stored.image, self._stored.requests = image, []
+        self._stored.shards.update({shard.number: shard for shard in shards})
         self._stored.requests.append(requests)
         self._stored.at = at
         self._disk.trace.fault("checkpoint", at.head.position)
