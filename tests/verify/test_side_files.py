@@ -59,6 +59,26 @@ def test_g10_the_checkpoint_of_a_running_service_is_compared_as_well(tmp_path: P
             assert breaches(log_of(tmp_path / "data")) == []
 
 
+def test_g8_a_checkpoint_from_before_an_erasure_is_no_breach(tmp_path: Path) -> None:
+    """So it lies there while the erasure is pending, and after a kill at that moment."""
+    with SubprocessServer(directory=tmp_path, checkpoint_entries=2) as server:
+        log = log_of(tmp_path / "data")
+        with server.client(NAMESPACE) as client:
+            client.channels.create(channel_id="c1")
+            message_id = client.messages.post("c1", "ann", "secret").message_id
+        server.stop()
+        sides = {path: path.read_bytes() for path in log.parent.glob(f"{log.stem}.state*")}
+        server.start()
+        with server.client(NAMESPACE) as client:
+            client.erasures.redact_message("c1", message_id, "ann", reason="asked for")
+        server.stop()
+
+        for path, data in sides.items():
+            path.write_bytes(data)
+
+        assert breaches(log) == []
+
+
 def test_a_checkpoint_that_was_being_made_when_its_service_was_killed_is_not_there(
     log: Path, tmp_path: Path
 ) -> None:

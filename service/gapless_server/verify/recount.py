@@ -77,6 +77,7 @@ class Recount:
         self._breaches: list[str] = []
         self._checkpoint: CheckpointFile | None = None
         self._checkpoint_at = EMPTY_HEAD
+        self._checkpoint_differences: list[str] = []
         self._requests = RequestIndex()
 
     def compare(self, checkpoint: CheckpointFile, incarnation: str) -> None:
@@ -126,8 +127,8 @@ class Recount:
                     f"position {stored.entry.position}: cannot be recounted"
                     f" ({type(error).__name__}: {error})"
                 )
-        if self._checkpoint is not None and self._head == self._checkpoint_at and self._replays:
-            self._breaches += self._checkpoint.differences(self._state, self._requests)
+        if self._checkpoint is not None and self._replays:
+            self._compare_checkpoint(stored_round)
 
     @property
     def position(self) -> int:
@@ -143,7 +144,7 @@ class Recount:
 
     def finish(self) -> Result:
         """Returns what was found, after the last round."""
-        breaches = self._breaches + self._audit.breaches()
+        breaches = self._breaches + self._checkpoint_differences + self._audit.breaches()
         breaches += [
             f"position {position}: the round was rewritten, and is not what the log says since"
             for position in self._attestations.wrong()
@@ -164,6 +165,15 @@ class Recount:
             self._uptime_us,
             tuple(breaches),
         )
+
+    def _compare_checkpoint(self, stored_round: StoredRound) -> None:
+        assert self._checkpoint is not None
+        position = self._checkpoint_at.position
+        if self._head == self._checkpoint_at:
+            self._checkpoint_differences = self._checkpoint.differences(self._state, self._requests)
+        # What was erased since is still in it, for as long as the erasure is pending.
+        elif any(rewritten.first_position <= position for rewritten in stored_round.rewritten):
+            self._checkpoint_differences = []
 
     def _check_chain(self, record: Round) -> None:
         before = self._head.position
