@@ -74,7 +74,10 @@ class LogFile:
             self.incarnation: str = self._value(
                 "SELECT value FROM meta WHERE name = 'incarnation'", ""
             )
-            self._newest_round = self._newest()
+            # What is committed later is another recount's.
+            self._newest_round: int = self._value(
+                "SELECT ifnull(max(first_position), 0) FROM rounds", 0
+            )
             self.last_position: int = self._value(
                 "SELECT last_position FROM rounds ORDER BY first_position DESC LIMIT 1", 0
             )
@@ -97,7 +100,6 @@ class LogFile:
     def rounds(self) -> Iterator[Round]:
         """Yields the rounds in the order of their positions. Raises Corrupt."""
         after = -(2**63)
-        is_extended = False
         while True:
             try:
                 rows = self._connection.execute(_SELECT, (after, _READ_ROUNDS)).fetchall()
@@ -107,12 +109,8 @@ class LogFile:
                 ) from error
             for *fields, since_digest in rows:
                 record = Round._make(fields)
-                if record.first_position > self._newest_round and not is_extended:
-                    # An erasure that was committed meanwhile says why a round before it changed.
-                    self._newest_round = self._newest()
-                    is_extended = True
                 if record.first_position > self._newest_round:
-                    return  # what is committed later is another recount's
+                    return
                 # SQLite goes by its pages: in a damaged file they may lead it round for ever.
                 if record.first_position <= after:
                     raise Corrupt(
@@ -128,10 +126,6 @@ class LogFile:
                 after = record.first_position
             if not rows:
                 return
-
-    def _newest(self) -> int:
-        newest: int = self._value("SELECT ifnull(max(first_position), 0) FROM rounds", 0)
-        return newest
 
     def _witnessed(self, seen: tuple[str, Head] | None) -> Head | None:
         """Returns a head that the log must still have, if there is a witness of one."""

@@ -67,8 +67,8 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/writer/namespace.py",
-                "                if self._queue or self._something_is_due():\n",
-                "                if not self._closing and (self._queue or"
+                "                if self._queue or self._reads or self._something_is_due():\n",
+                "                if not self._closing and (self._queue or self._reads or"
                 " self._something_is_due()):\n",
             ),
         ),
