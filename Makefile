@@ -44,7 +44,7 @@ run: $(SERVER) ## Run the service on 127.0.0.1:4275, with its data in ./data
 	@$(BIN)/gapless serve --data data
 
 test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
-	@$(RUN) pytest -q -n 2 --dist loadfile
+	@$(RUN) pytest -q -n 3 --dist loadfile
 
 soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
 	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)

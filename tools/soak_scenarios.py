@@ -29,6 +29,12 @@ class Tally:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Puts the whole list as often as it is to run."""
+        if len(items) == 1:
+            # It would keep the fixtures of a test that the same test comes after.
+            raise pytest.UsageError(
+                f"only {items[0].name} matches, and pytest cannot run one test twice in a row:"
+                " let --only match a second one"
+            )
         items[:] = items * self._times
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

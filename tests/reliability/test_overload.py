@@ -45,7 +45,7 @@ COPIES_OF_A_ROUND: Final = 4
 
 # Small limits are reached with little.
 SMALL_LIMITS: Final[dict[str, Any]] = {
-    "queue_commands_max": 2000,
+    "queue_commands_max": 1000,
     "queue_bytes_max": 4 * MIB,
     "round_bytes_max": 4 * MIB,
     "feed_bytes_max": MIB,
@@ -125,6 +125,7 @@ async def finish(task: asyncio.Task[list[float]]) -> list[float]:
 def floods(place: Place, seconds: float, *, full: bool) -> list[Flood]:
     """What is sent in the size of the tier: several times what the queue has room for."""
     if not full:
+        # Of each stream 8 frames are taken in: more than a round and a full queue hold together.
         return [
             Frames("frames", place, seconds, streams=4, frames_unanswered=10, frame_commands=100),
             Unary("unary", place, seconds, calls_unanswered=200),
