@@ -27,6 +27,7 @@ class Tally:
         self.failed: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
 
+    @pytest.hookimpl(trylast=True)  # after those that do not match were taken out
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Puts the whole list as often as it is to run."""
         if len(items) == 1:
