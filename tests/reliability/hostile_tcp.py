@@ -137,6 +137,12 @@ class _End:
     def close(self) -> None:
         self._writer.close()
 
+    async def gone(self) -> None:
+        """Ends it at once, and returns when nothing of it is left."""
+        self._writer.transport.abort()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
 
 class HostileTcpProxy:
     """Listens on a port of its own; counts its faults."""
@@ -150,6 +156,7 @@ class HostileTcpProxy:
         self._port = int(port)
         self._fault_bytes = fault_bytes
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: list[_End] = []
 
     def bytes_to_fault(self) -> float:
         """How many bytes go over a connection before its next fault."""
@@ -161,25 +168,32 @@ class HostileTcpProxy:
         task.add_done_callback(self._tasks.discard)
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._connect, self._host, 0)
+        server = await asyncio.start_server(self._accept, self._host, 0)
         host, port = server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
         return server
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _End(reader, writer)
+        self._ends.append(client)
+        self.keep(asyncio.create_task(self._connect(client)))
+
+    async def _connect(self, client: _End) -> None:
         try:
             service = _End(*await asyncio.open_connection(self._host, self._port))
         except OSError:
             client.close()  # the service is down, and so is the way to it
             return
-        self.keep(asyncio.create_task(_Connection(self, client, service).run()))
+        self._ends.append(service)
+        await _Connection(self, client, service).run()
 
     async def stop(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
+        for end in self._ends:
+            await end.gone()
 
 
 @asynccontextmanager

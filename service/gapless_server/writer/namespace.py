@@ -228,12 +228,12 @@ class Namespace:
             await self._task
         self.feed.wake()
 
-    async def close(self) -> None:
-        """Drains, and gives the log free."""
+    async def close(self, *, keep: bool = True) -> None:
+        """Drains, and gives the log free; writes a last checkpoint before that if `keep` is set."""
         await self.drain()
         await self._scrubber.stop()
         # After a failure the state may be ahead of the disk, and must not be kept.
-        await self._history.close(keep=self._failure is None)
+        await self._history.close(keep=keep and self._failure is None)
         await self._journal.close()
 
     async def _wait_for(self, position: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ from gapless_server.writer.log_reader import journal_refusal
 from gapless_server.writer.namespace import Namespace, OnRound
 
 _log = structlog.get_logger()
+
+# So many namespaces are closed at a time.
+CLOSING_MAX = 8
+# A service that stops writes last checkpoints for so long. Whoever comes later does without: its
+# next start replays more, and the stop ends in time however many namespaces there are.
+LAST_CHECKPOINTS_SECONDS_MAX = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,9 @@ class Namespaces:
         # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
         self._log_clocks: dict[str, LogClock] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self._closing_places = asyncio.Semaphore(CLOSING_MAX)
+        # Until then a namespace that is closed writes a last checkpoint.
+        self._keep_until = math.inf
         self._stopping = False
 
     @property
@@ -115,6 +125,7 @@ class Namespaces:
     async def close(self) -> None:
         """Closes every namespace. Nothing uses one any more."""
         self._stopping = True
+        self._keep_until = asyncio.get_running_loop().time() + LAST_CHECKPOINTS_SECONDS_MAX
         for name in list(self._slots):
             self._begin_close(name)
         await asyncio.gather(*self._closing.values())
@@ -197,7 +208,9 @@ class Namespaces:
                     await asyncio.wait([slot.opening])
                 if slot.opening.exception() is None:
                     namespace = slot.opening.result()
-                    await namespace.close()
+                    async with self._closing_places:
+                        now = asyncio.get_running_loop().time()
+                        await namespace.close(keep=now < self._keep_until)
                     if not namespace.exists:
                         # It had no entry, so nothing that could outlive its time.
                         self._log_clocks.pop(name, None)
