@@ -76,9 +76,43 @@ async def test_a_log_remembers_that_an_erasure_is_pending(tmp_path: Path) -> Non
 
     opened = await SqliteJournal.open(path, owner, tmp_path)
     pending = opened.erasure_pending
-    await opened.end_erasure()
+    await opened.end_erasure(second.last_position)
     await opened.close()
 
     again = await SqliteJournal.open(path, owner, tmp_path)
     assert (pending, again.erasure_pending) == (True, False)
     await again.close()
+
+
+async def test_the_end_of_an_erasure_says_nothing_of_one_that_came_after_it(
+    tmp_path: Path,
+) -> None:
+    journal = await SqliteJournal.open(tmp_path / "one.db", tmp_path / "owner.json", tmp_path)
+    first, second, third = chain_of([1, 1, 1])
+    await journal.append(first)
+    await journal.append_rewriting(second, [first._replace(data=b"x", data_digest=bytes(32))])
+    await journal.append_rewriting(third, [first._replace(data=b"y", data_digest=bytes(32))])
+
+    await journal.end_erasure(second.last_position)
+    pending_after_the_first = journal.erasure_pending
+    await journal.end_erasure(third.last_position)
+
+    assert (pending_after_the_first, journal.erasure_pending) == (True, False)
+    await journal.close()
+
+
+async def test_an_erasure_that_found_no_room_holds_up_the_end_of_no_other(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path / "one.db", tmp_path / "owner.json", tmp_path)
+    first, second = chain_of([1, 1])
+    rewritten = first._replace(data=b"x", data_digest=bytes(32))
+    await journal.append(first)
+    await journal.append_rewriting(second, [rewritten])
+    assert journal._writer is not None
+    await journal._writer.execute_fetchall("PRAGMA max_page_count = 20")
+    with pytest.raises(NoRoom):
+        await journal.append_rewriting(next_round(journal.head, data=bytes(1_000_000)), [rewritten])
+
+    await journal.end_erasure(second.last_position)
+
+    assert not journal.erasure_pending
+    await journal.close()

@@ -171,8 +171,8 @@ class WrappedJournal:
     async def scrub(self) -> bool:
         return await self._journal.scrub()
 
-    async def end_erasure(self) -> None:
-        await self._journal.end_erasure()
+    async def end_erasure(self, position: int) -> None:
+        await self._journal.end_erasure(position)
 
     def has_room(self) -> bool:
         return self._journal.has_room()

@@ -60,7 +60,7 @@ class MemoryJournal:
         """Does nothing: nothing refers to what was rewritten."""
         return True
 
-    async def end_erasure(self) -> None:
+    async def end_erasure(self, position: int) -> None:
         """Does nothing."""
 
     def has_room(self) -> bool:

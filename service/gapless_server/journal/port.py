@@ -152,8 +152,8 @@ class Journal(Protocol):
         """
         ...
 
-    async def end_erasure(self) -> None:
-        """Clears `erasure_pending`, durably."""
+    async def end_erasure(self, position: int) -> None:
+        """Clears `erasure_pending`, durably, unless an entry after `position` has erased more."""
         ...
 
     def has_room(self) -> bool:

@@ -97,6 +97,7 @@ class SqliteJournal:
         # Held by what takes more than one statement.
         self._exclusive = asyncio.Lock()
         self.erasure_pending = False
+        self._newest_erasure = 0  # position of the entry, if of this process
 
     @classmethod
     async def open(cls, path: Path, owner_path: Path, drafts: Path) -> SqliteJournal:
@@ -145,6 +146,8 @@ class SqliteJournal:
         assert self._writer is not None
         try:
             async with self._exclusive:
+                # Before it is committed: an erasure of before may be ended right after.
+                newest_erasure, self._newest_erasure = self._newest_erasure, record.last_position
                 await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                 try:
                     await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
@@ -158,6 +161,7 @@ class SqliteJournal:
                     )
                     await self._writer.execute_fetchall("COMMIT")
                 except sqlite3.Error:
+                    self._newest_erasure = newest_erasure
                     # A full disk may leave the transaction open.
                     if self._writer.in_transaction:
                         await self._writer.execute_fetchall("ROLLBACK")
@@ -178,10 +182,12 @@ class SqliteJournal:
             )
         return not busy
 
-    async def end_erasure(self) -> None:
-        """Notes that no old page is left."""
+    async def end_erasure(self, position: int) -> None:
+        """Notes that no old page is left of what entries up to a position have erased."""
         assert self._writer is not None
         async with self._exclusive:
+            if self._newest_erasure > position:
+                return
             await self._writer.execute_fetchall(
                 "DELETE FROM meta WHERE name = ?", (_ERASURE_PENDING,)
             )

@@ -59,8 +59,7 @@ class Scrubber:
         try:
             if not await self._scrub_checkpoint(position) or not await self._journal.scrub():
                 return False
-            if position == self._position:
-                await self._journal.end_erasure()
+            await self._journal.end_erasure(position)
         except (sqlite3.Error, OSError) as error:
             _log.error("scrub_failed", namespace=self._name, description=str(error))
             return False

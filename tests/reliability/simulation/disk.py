@@ -213,7 +213,7 @@ class SimulatedJournal:
         await asyncio.sleep(self._disk.commit_seconds())  # simulated time
         return self._disk.chance.random() < 0.5
 
-    async def end_erasure(self) -> None:
+    async def end_erasure(self, position: int) -> None:
         """Notes that an erasure is complete."""
         self._disk.erasure_pending = False
 
