@@ -17,7 +17,7 @@ from bench.targets import Target, throughput_targets
 from gapless_server.load.plan import Load
 from gapless_server.load.tally import Tally, total
 
-SECONDS = 0.1
+SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
