@@ -35,7 +35,7 @@ NODE := tests/node/node_modules
 .PHONY: help demo run test soak-scenarios soak check protos bench bench-large clean
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: $(SERVER) ## Replay a workspace from 8 processes, kill the service half-way, check every promise
 	@$(BIN)/gapless demo $(if $(EVENTS),--events "$(EVENTS)")
@@ -49,7 +49,7 @@ test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
 	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)
 
-soak: $(DEV) ## Run every fault harness to its full numbers (hours); ONLY="kills proxy" for some, LANES=2
+soak: $(DEV) ## Run every fault harness to its full numbers (hours); ONLY="kills hostile_proxy" for some, LANES=2
 	@$(BIN)/python tools/soak.py --lanes $(LANES) --only $(ONLY)
 
 check: $(DEV) $(PROTOS) ## Format, lint, types, arrows between rooms, generated files fresh

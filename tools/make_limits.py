@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from page_section import keep_section
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "service"))
 
@@ -37,16 +39,7 @@ def table() -> str:
 
 
 def main() -> None:
-    check = sys.argv[1:] == ["--check"]
-    before = PAGE.read_text(encoding="utf-8")
-    after, count = TABLE.subn(lambda _old: table(), before)
-    if count != 1:
-        raise SystemExit(f"make_limits: expected one table in README.md, found {count}")
-    if check and after != before:
-        raise SystemExit("make_limits: stale, run `make protos`: README.md")
-    if after != before:
-        PAGE.write_text(after, encoding="utf-8")
-    print(f"make_limits: {int(after != before)} files written")
+    keep_section(PAGE, TABLE, table())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
+
+from page_section import keep_section
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "RELIABILITY.md"
@@ -57,17 +58,7 @@ def figures(names: list[str], lines: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    check = sys.argv[1:] == ["--check"]
-    before = PAGE.read_text(encoding="utf-8")
-    section = figures(harness_names(), newest_lines())
-    after, count = SECTION.subn(lambda _old: section, before)
-    if count != 1:
-        raise SystemExit(f"make_reliability: expected one place for figures, found {count}")
-    if check and after != before:
-        raise SystemExit("make_reliability: stale, run `make protos`: RELIABILITY.md")
-    if after != before:
-        PAGE.write_text(after, encoding="utf-8")
-    print(f"make_reliability: {int(after != before)} files written")
+    keep_section(PAGE, SECTION, figures(harness_names(), newest_lines()))
 
 
 if __name__ == "__main__":

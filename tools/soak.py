@@ -1,10 +1,10 @@
 """Runs every harness of tests/reliability to its full numbers, and keeps a ledger of the figures.
 
-Run by ``make soak``; ``make soak ONLY="kills proxy"`` runs some, ``LANES=2`` two at a time. Each
-harness is a file ``tests/reliability/test_<name>.py``. The ledger, ``reliability/ledger.jsonl``,
-gets a line for each harness that ran to its end: when, which commit, on what, how often, and what
-broke ("0 in N"). Ends with 1 if anything broke, and with 130 after Ctrl-C; what was finished before
-that is in the ledger.
+Run by ``make soak``; ``make soak ONLY="kills hostile_proxy"`` runs some, ``LANES=2`` two at a time.
+Each harness is a file ``tests/reliability/test_<name>.py``. The ledger,
+``reliability/ledger.jsonl``, gets a line for each harness that ran to its end: when, which commit,
+on what, how often, and what broke ("0 in N"). Ends with 1 if anything broke, and with 130 after
+Ctrl-C; what was finished before that is in the ledger.
 """
 
 from __future__ import annotations
