@@ -161,3 +161,43 @@ def test_bytes_of_keys_have_the_order_of_the_keys(
     one: tuple[str, int], other: tuple[str, int]
 ) -> None:
     assert (encode_key(one) < encode_key(other)) == (one < other)
+
+
+class CountedKey(int):
+    """A key that counts how often it, or another, was looked up or compared."""
+
+    uses = 0
+
+    def __hash__(self) -> int:
+        CountedKey.uses += 1
+        return super().__hash__()
+
+    def __lt__(self, other: int) -> bool:
+        CountedKey.uses += 1
+        return super().__lt__(other)
+
+    def __eq__(self, other: object) -> bool:
+        CountedKey.uses += 1
+        return super().__eq__(other)
+
+
+def _uses_of_first(deleted: int) -> int:
+    """How often a key is used to find the first one after as many that were deleted."""
+    state = State([Tables])
+    state.attach(DictStore())
+    rows = state.of(Tables).rows
+    assert rows.first("p") is None
+    for key in range(deleted):
+        rows.put("p", CountedKey(key), 1)
+    for key in range(deleted):
+        rows.delete("p", CountedKey(key))
+    rows.put("p", CountedKey(deleted), 2)
+    rows.first("p")
+
+    before = CountedKey.uses
+    assert rows.first("p") == (deleted, 2)
+    return CountedKey.uses - before
+
+
+def test_a_scan_does_not_pass_what_was_deleted_since_the_last_checkpoint_row_by_row() -> None:
+    assert _uses_of_first(deleted=1_000) == _uses_of_first(deleted=0)

@@ -8,14 +8,17 @@ written it to the store:
 3. `clean`: what the checkpoint before wrote, and what was read since. A cache, dropped whole.
 
 Below them is the store. A deleted row is marked in its layer for as long as there may be an older
-one below. Without a store there is one layer, and a deleted row is simply gone.
+one below. Without a store there is one layer, and a deleted row is simply gone. The order of a part
+leaves deleted rows out, so that a scan takes no time for them, but for those in the store.
 
 Rows are immutable: a change puts a new row in the place of the old one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Container, Hashable, Iterator, Sequence
+from heapq import merge
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -26,6 +29,8 @@ from gapless_server.core.keys import AFTER_ALL_KEYS, decode_key, encode_key, spl
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
 Row = TypeVar("Row")
+
+_KEY = itemgetter(0)
 
 # Read rows that a clean layer takes in before it is dropped: a bound on memory.
 CLEAN_ROWS_MAX = 50_000
@@ -56,7 +61,10 @@ DELETED: Any = _Mark()
 
 
 class Part(Generic[Key, Row]):
-    """The rows of one partition in one layer; their order is kept once somebody asked for it."""
+    """The rows of one partition in one layer, and marks in the place of those that were deleted.
+
+    The order of those that are there is kept once somebody asked for it.
+    """
 
     __slots__ = ("order", "rows")
 
@@ -67,24 +75,33 @@ class Part(Generic[Key, Row]):
     def ordered(self) -> SortedList:
         """Returns the keys in order; from now on their order is kept up."""
         if self.order is None:
-            self.order = SortedList(self.rows)
+            self.order = SortedList(key for key, row in self.rows.items() if row is not DELETED)
         return self.order
 
     def put(self, key: Key, row: Row) -> None:
         """Sets the row of a key."""
-        if self.order is not None and key not in self.rows:
+        if self.order is not None and self.rows.get(key, DELETED) is DELETED:
             self.order.add(key)
         self.rows[key] = row
 
-    def remove(self, key: Key) -> None:
-        """Forgets a key, if it is there."""
-        if self.rows.pop(key, MISSING) is not MISSING and self.order is not None:
+    def delete(self, key: Key) -> None:
+        """Marks the row of a key as deleted, whether it is there or not."""
+        self._take_out(key)
+        self.rows[key] = DELETED
+
+    def forget(self, key: Key) -> None:
+        """Knows nothing of a key any more."""
+        self._take_out(key)
+        self.rows.pop(key, None)
+
+    def _take_out(self, key: Key) -> None:
+        if self.order is not None and self.rows.get(key, DELETED) is not DELETED:
             self.order.remove(key)
 
     def range(
         self, low: Key | None, high: Key | None, *, descending: bool
     ) -> Iterator[tuple[Key, Row]]:
-        """Yields keys and rows with low < key < high; None is no bound."""
+        """Yields keys and rows that are there with low < key < high; None is no bound."""
         keys = self.ordered().irange(low, high, inclusive=(False, False), reverse=descending)
         return ((key, self.rows[key]) for key in keys)
 
@@ -124,7 +141,7 @@ class Below(Generic[Partition, Key, Row]):
 
     def scan(
         self,
-        fresh: Iterator[tuple[Key, Row]],
+        fresh: Part[Key, Row] | None,
         partition: Partition,
         after: Key | None,
         before: Key | None,
@@ -132,12 +149,17 @@ class Below(Generic[Partition, Key, Row]):
         descending: bool,
     ) -> Iterator[tuple[Key, Row]]:
         """Yields the rows of a partition, those of `fresh` included, within bounds, in order."""
-        layers = [fresh]
-        part = self._frozen.get(partition)
-        if part is not None:
-            layers.append(part.range(after, before, descending=descending))
-        layers.append(self._stored(partition, after, before, descending=descending))
-        return _merged(layers, descending=descending)
+        layers: list[Iterator[tuple[Key, Row]]] = []
+        newer: list[dict[Key, Row]] = []
+        for part in (fresh, self._frozen.get(partition)):
+            if part is not None:
+                layers.append(_without(newer, part.range(after, before, descending=descending)))
+                newer = [*newer, part.rows]
+        layers.append(
+            _without(newer, self._stored(partition, after, before, descending=descending))
+        )
+        # No key comes twice, and what is left of the last layer is passed on without a comparison.
+        return merge(*layers, key=_KEY, reverse=descending)
 
     def _stored(
         self, partition: Any, after: Any, before: Any, *, descending: bool
@@ -185,24 +207,13 @@ class Below(Generic[Partition, Key, Row]):
         self._clean_rows_read = 0
 
 
-def _merged(
-    layers: list[Iterator[tuple[Any, Any]]], *, descending: bool
-) -> Iterator[tuple[Any, Any]]:
-    """Merges ordered layers; of rows with the same key, the one of the first layer counts."""
-    heads = [next(layer, None) for layer in layers]
-    while True:
-        keys = [head[0] for head in heads if head is not None]
-        if not keys:
-            return
-        key = max(keys) if descending else min(keys)
-        row = MISSING
-        for index, head in enumerate(heads):
-            if head is not None and head[0] == key:
-                if row is MISSING:
-                    row = head[1]
-                heads[index] = next(layers[index], None)
-        if row is not DELETED:
-            yield key, row
+def _without(
+    newer: Sequence[Container[Key]], rows: Iterator[tuple[Key, Row]]
+) -> Iterator[tuple[Key, Row]]:
+    """Leaves out the rows that newer layers know better."""
+    if not newer:
+        return rows
+    return (row for row in rows if not any(row[0] in layer for layer in newer))
 
 
 _encode_row = msgspec.msgpack.Encoder().encode

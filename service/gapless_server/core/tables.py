@@ -80,21 +80,23 @@ class PartitionedTable(Generic[Partition, Key, Row]):
             part = self._fresh[partition] = Part()
         if self._undo.steps is not None:
             self._remember(part, partition, key)
-        if part.order is not None and key not in part.rows:
+        if part.order is not None and part.rows.get(key, DELETED) is DELETED:
             part.order.add(key)
         part.rows[key] = row
 
     def delete(self, partition: Partition, key: Key) -> None:
         """Removes the row of a key, if there is one."""
-        if self._below is not None:
-            self.put(partition, key, DELETED)
-            return
         part = self._fresh.get(partition)
         if part is None:
-            return
+            if self._below is None:
+                return
+            part = self._fresh[partition] = Part()
         if self._undo.steps is not None:
             self._remember(part, partition, key)
-        part.remove(key)
+        if self._below is not None:
+            part.delete(key)
+            return
+        part.forget(key)
         if not part.rows:
             del self._fresh[partition]
 
@@ -123,10 +125,9 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         The table must not change while the caller iterates.
         """
         part = self._fresh.get(partition)
-        fresh = iter(()) if part is None else part.range(after, before, descending=descending)
-        if self._below is None:
-            return fresh
-        return self._below.scan(fresh, partition, after, before, descending=descending)
+        if self._below is not None:
+            return self._below.scan(part, partition, after, before, descending=descending)
+        return iter(()) if part is None else part.range(after, before, descending=descending)
 
     def first(self, partition: Partition) -> tuple[Key, Row] | None:
         """Returns the smallest key of the partition with its row, or None."""
@@ -151,7 +152,9 @@ class PartitionedTable(Generic[Partition, Key, Row]):
     def _restore(self, partition: Partition, key: Key, old: Any) -> None:
         part = self._fresh.setdefault(partition, Part())
         if old is MISSING:
-            part.remove(key)
+            part.forget(key)
+        elif old is DELETED:
+            part.delete(key)
         else:
             part.put(key, old)
         if not part.rows:
