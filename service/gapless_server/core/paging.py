@@ -10,17 +10,20 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 from google.protobuf.message import Message
 from xxhash import xxh3_64_intdigest
 
 from gapless_server.core.refusals import Refused, invalid_field
+from gapless_server.core.wire import bytes_tag, field
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
+Built = TypeVar("Built")
 Item = TypeVar("Item", bound=Message)
+Page = TypeVar("Page", bound="PageMessage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ class PageRequest(Protocol):
     page_token: str
 
     def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802, D102 - protobuf's name
+
+
+class PageMessage(Protocol):
+    """A page: a message with this field, and one for the items."""
+
+    next_page_token: str
+
+    @classmethod
+    def FromString(cls, data: bytes) -> Self: ...  # noqa: N802, D102 - protobuf's name
 
 
 def page_items(requested: int, limits: PageLimits) -> int:
@@ -95,7 +107,40 @@ def fill_page(
 
     A page has at least one item if there is any, whatever its size.
     """
-    items: list[Item] = []
+    return _filled(request, limits, rows, build, _size_of)
+
+
+def _size_of(item: Message) -> int:
+    return item.ByteSize()
+
+
+def written_page(
+    request: PageRequest,
+    limits: PageLimits,
+    rows: Iterator[tuple[Key, Row]],
+    write: Callable[[Key, Row], bytes],
+    page_type: type[Page],
+    items_number: int,
+) -> Page:
+    """Returns a page as `fill_page` does, of items that are bytes; they are field `items_number`.
+
+    For long lists: a message an item takes twice the time.
+    """
+    items, token = _filled(request, limits, rows, write, len)
+    tag = bytes_tag(items_number)
+    page = page_type.FromString(b"".join([field(tag, item) for item in items]))
+    page.next_page_token = token
+    return page
+
+
+def _filled(
+    request: PageRequest,
+    limits: PageLimits,
+    rows: Iterator[tuple[Key, Row]],
+    build: Callable[[Key, Row], Built],
+    size_of: Callable[[Built], int],
+) -> tuple[list[Built], str]:
+    items: list[Built] = []
     items_max = page_items(request.page_size, limits)
     size_bytes = 0
     last: Key | None = None
@@ -103,7 +148,7 @@ def fill_page(
         if len(items) == items_max:
             return items, make_token(request, last)
         item = build(key, row)
-        size_bytes += item.ByteSize()
+        size_bytes += size_of(item)
         if items and size_bytes > limits.page_bytes_max:
             return items, make_token(request, last)
         items.append(item)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gapless_server.core.wire import VARINTS, number_tag
+
 MICROSECONDS = 1_000_000
+# Times that are kept as bytes: things that are listed together often came in one round.
+_KEPT_TIMES: Final = 1000
+_SECONDS = number_tag(Timestamp.SECONDS_FIELD_NUMBER)
+_NANOS = number_tag(Timestamp.NANOS_FIELD_NUMBER)
 
 
 def to_timestamp(time_us: int) -> Timestamp:
@@ -13,11 +22,12 @@ def to_timestamp(time_us: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest_us * 1000)
 
 
-def set_timestamp(field: Timestamp, time_us: int) -> None:
-    """Sets a time in the message that holds it: half the cost of building one, for long lists."""
+@lru_cache(_KEPT_TIMES)
+def timestamp_bytes(time_us: int) -> bytes:
+    """Returns the bytes of the wire form of a time, for long lists."""
     seconds, rest_us = divmod(time_us, MICROSECONDS)
-    field.seconds = seconds
-    field.nanos = rest_us * 1000
+    nanos = _NANOS + VARINTS[rest_us * 1000] if rest_us else b""
+    return _SECONDS + VARINTS[seconds] + nanos if seconds else nanos
 
 
 def optional_timestamp(time_us: int) -> Timestamp | None:

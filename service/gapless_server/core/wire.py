@@ -31,20 +31,18 @@ class _Varints(dict[int, bytes]):
     """The varints of 64-bit numbers: the small ones are looked up, the others made."""
 
     def __missing__(self, value: int) -> bytes:
-        if 0 <= value < _TWO_HALVES:
-            return _LOWER_HALVES[value & _LOWER_HALF] + self[value >> _LOOKED_UP_BITS]
+        if 0 <= value <= _UINT64_MAX:
+            return _LOWER_PARTS[value & _LOWER_PART] + self[value >> _LOOKED_UP_BITS]
         return _varint(value & _UINT64_MAX)
 
 
 # Every field has a length, and most lengths and numbers are small.
 _LOOKED_UP_BITS = 14
 _LOOKED_UP = 1 << _LOOKED_UP_BITS
-# The lower half of a number of two halves, to be followed by its upper half. Positions are such
-# numbers for the first 268 million entries.
-_LOWER_HALVES = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(_LOOKED_UP)]
-_LOWER_HALF = _LOOKED_UP - 1
+# The lower part of a larger number, to be followed by the rest of it.
+_LOWER_PARTS = [bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(_LOOKED_UP)]
+_LOWER_PART = _LOOKED_UP - 1
 _UINT64_MAX = 2**64 - 1
-_TWO_HALVES = 1 << 2 * _LOOKED_UP_BITS
 # Looked up in a third of the time of `VARINTS`.
 SMALL_VARINTS = [_varint(value) for value in range(_LOOKED_UP)]
 VARINTS = _Varints(enumerate(SMALL_VARINTS))

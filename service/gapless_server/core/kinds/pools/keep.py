@@ -35,13 +35,13 @@ def _require_live(state: State, command: KeepCommand, now: Moment) -> Reservatio
 
 def confirm(state: State, command: pb.ConfirmReservationRequest, context: Context) -> Decision:
     """Decides ConfirmReservation."""
-    pool = require_pool(state, command.pool_id)
+    require_pool(state, command.pool_id)
     now = context.moment
     row = _require_live(state, command, now)
     holder = (command.owner_id, command.key)
     kept = msgspec.structs.replace(row, end_uptime_us=0)
     response = pb.ConfirmReservationResponse(
-        reservation=reservation_resource(command.pool_id, pool, holder, kept, now)
+        reservation=reservation_resource(state, command.pool_id, holder, kept, now)
     )
     if not row.end_uptime_us:
         return Decision([], response)
@@ -53,13 +53,13 @@ def confirm(state: State, command: pb.ConfirmReservationRequest, context: Contex
 
 def renew(state: State, command: pb.RenewReservationRequest, context: Context) -> Decision:
     """Decides RenewReservation."""
-    pool = require_pool(state, command.pool_id)
+    require_pool(state, command.pool_id)
     now = context.moment
     row = _require_live(state, command, now)
     holder = (command.owner_id, command.key)
     end_uptime_us = now.uptime_us + command.ttl_seconds * MICROSECONDS
     if not row.end_uptime_us or end_uptime_us <= row.end_uptime_us:
-        reservation = reservation_resource(command.pool_id, pool, holder, row, now)
+        reservation = reservation_resource(state, command.pool_id, holder, row, now)
         return Decision([], pb.RenewReservationResponse(reservation=reservation))
     renewed = pb.ReservationRenewed(
         pool_id=command.pool_id,
@@ -68,5 +68,5 @@ def renew(state: State, command: pb.RenewReservationRequest, context: Context) -
         expire_time=to_timestamp(now.time_at(end_uptime_us)),
     )
     row = msgspec.structs.replace(row, end_uptime_us=end_uptime_us)
-    reservation = reservation_resource(command.pool_id, pool, holder, row, now)
+    reservation = reservation_resource(state, command.pool_id, holder, row, now)
     return Decision([renewed], pb.RenewReservationResponse(reservation=reservation))

@@ -11,11 +11,11 @@ from gapless_server.core.kinds.pools.resources import (
     pool_resource,
     require_reservation,
     reservation_resource,
+    reservation_writer,
 )
 from gapless_server.core.kinds.pools.tables import (
     ALL,
     Holder,
-    ReservationRow,
     VoidRow,
     holder_of,
     number_status,
@@ -25,7 +25,7 @@ from gapless_server.core.kinds.pools.tables import (
     require_row,
     reservations_of,
 )
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, fill_page, read_token, written_page
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 
@@ -57,10 +57,10 @@ def get_reservation(
     state: State, request: pb.GetReservationRequest, _limits: PageLimits, now: Moment
 ) -> pb.GetReservationResponse:
     """Answers GetReservation."""
-    pool = require_pool(state, request.pool_id)
+    require_pool(state, request.pool_id)
     holder = (request.owner_id, request.key)
     row = require_reservation(state, request.pool_id, holder)
-    reservation = reservation_resource(request.pool_id, pool, holder, row, now)
+    reservation = reservation_resource(state, request.pool_id, holder, row, now)
     return pb.GetReservationResponse(reservation=reservation)
 
 
@@ -75,7 +75,7 @@ def get_number(
     if holder is None:
         return pb.GetNumberResponse(status=status)
     row = require_row(pool_tables(state), pool_id, holder)
-    reservation = reservation_resource(pool_id, pool, holder, row, now)
+    reservation = reservation_resource(state, pool_id, holder, row, now)
     return pb.GetNumberResponse(status=status, reservation=reservation)
 
 
@@ -84,19 +84,21 @@ def list_reservations(
 ) -> pb.ListReservationsResponse:
     """Answers ListReservations."""
     pool_id = request.pool_id
-    pool = require_pool(state, pool_id)
+    require_pool(state, pool_id)
     after = read_token(request, tuple[str, str])
     tables = pool_tables(state)
     if request.owner_id:
         rows = reservations_of(tables, pool_id, request.owner_id, after[1] if after else "")
     else:
         rows = tables.reservations.scan(pool_id, after=after)
-
-    def build(holder: Holder, row: ReservationRow) -> pb.Reservation:
-        return reservation_resource(pool_id, pool, holder, row, now)
-
-    reservations, token = fill_page(request, limits, rows, build)
-    return pb.ListReservationsResponse(reservations=reservations, next_page_token=token)
+    return written_page(
+        request,
+        limits,
+        rows,
+        reservation_writer(state, pool_id, now),
+        pb.ListReservationsResponse,
+        pb.ListReservationsResponse.RESERVATIONS_FIELD_NUMBER,
+    )
 
 
 def list_void_numbers(

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gapless.v1 import errors_pb2, pools_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
-from gapless_server.core.kinds.pools.ranges import Runs, numbers_in, outside
+from gapless_server.core.kinds.pools.ranges import Runs, outside
 from gapless_server.core.kinds.pools.tables import (
     Holder,
     PoolCounts,
     PoolRow,
     ReservationRow,
     free_count,
+    pool_counts,
     pool_tables,
+    require_pool,
 )
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.core.times import set_timestamp, to_timestamp
+from gapless_server.core.times import timestamp_bytes, to_timestamp
+from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag
+
+_POOL_ID = bytes_tag(pb.Reservation.POOL_ID_FIELD_NUMBER)
+_OWNER_ID = bytes_tag(pb.Reservation.OWNER_ID_FIELD_NUMBER)
+_KEY = bytes_tag(pb.Reservation.KEY_FIELD_NUMBER)
+_NUMBERS = bytes_tag(pb.Reservation.NUMBERS_FIELD_NUMBER)
+_SHAPE = number_tag(pb.Reservation.SHAPE_FIELD_NUMBER)
+_BASE = number_tag(pb.Reservation.BASE_FIELD_NUMBER)
+_CREATE_TIME = bytes_tag(pb.Reservation.CREATE_TIME_FIELD_NUMBER)
+_POSITION = number_tag(pb.Reservation.POSITION_FIELD_NUMBER)
+_EXPIRE_TIME = bytes_tag(pb.Reservation.EXPIRE_TIME_FIELD_NUMBER)
+_EXPIRED = number_tag(pb.Reservation.EXPIRED_FIELD_NUMBER) + VARINTS[True]
+_OUTSIDE_NUMBERS = bytes_tag(pb.Reservation.OUTSIDE_NUMBERS_FIELD_NUMBER)
 
 
 def range_messages(runs: Runs) -> list[pools_pb2.NumberRange]:
@@ -43,29 +60,67 @@ def pool_resource(pool_id: str, pool: PoolRow, counts: PoolCounts) -> pools_pb2.
     )
 
 
+def reservation_writer(
+    state: State, pool_id: str, now: Moment
+) -> Callable[[Holder, ReservationRow], bytes]:
+    """Returns what writes the reservations of a pool as clients see them at a moment.
+
+    As bytes, field by field: lists of a thousand of these are read again and again.
+    """
+    pool_field = field(_POOL_ID, pool_id.encode())
+    owner_fields: dict[str, bytes] = {}
+    # Mostly nothing is held outside, and nothing needs to be looked for.
+    has_outside = pool_counts(state, pool_id).outside > 0
+    allowed = require_pool(state, pool_id).allowed
+
+    def write(holder: Holder, row: ReservationRow) -> bytes:
+        owner_id, key = holder
+        begins = owner_fields.get(owner_id)
+        if begins is None:
+            begins = owner_fields[owner_id] = pool_field + field(_OWNER_ID, owner_id.encode())
+        key_data, numbers = key.encode(), _packed(row.runs)
+        created, end_us = timestamp_bytes(row.create_time_us), row.end_uptime_us
+        parts = (
+            begins,
+            _KEY,
+            VARINTS[len(key_data)],
+            key_data,
+            _NUMBERS,
+            VARINTS[len(numbers)],
+            numbers,
+            _SHAPE,
+            VARINTS[row.shape],
+            _BASE + VARINTS[row.base] if row.base >= 0 else b"",
+            _CREATE_TIME,
+            VARINTS[len(created)],
+            created,
+            _POSITION,
+            VARINTS[row.position],
+            field(_EXPIRE_TIME, timestamp_bytes(now.time_at(end_us))) if end_us else b"",
+            _EXPIRED if end_us and row.expired(now.uptime_us) else b"",
+            _outside_numbers(outside(row.runs, allowed)) if has_outside else b"",
+        )
+        return b"".join(parts)
+
+    return write
+
+
+def _packed(runs: Runs) -> bytes:
+    first, last = runs[0]
+    if first == last and len(runs) == 1:
+        return VARINTS[first]
+    return b"".join([VARINTS[one] for first, last in runs for one in range(first, last + 1)])
+
+
+def _outside_numbers(runs: Runs) -> bytes:
+    return field(_OUTSIDE_NUMBERS, _packed(runs)) if runs else b""
+
+
 def reservation_resource(
-    pool_id: str, pool: PoolRow, holder: Holder, row: ReservationRow, now: Moment
+    state: State, pool_id: str, holder: Holder, row: ReservationRow, now: Moment
 ) -> pb.Reservation:
     """Returns a reservation as clients see it at a moment."""
-    # Only what is set is touched: lists of a thousand of these are read again and again.
-    reservation = pb.Reservation(
-        pool_id=pool_id,
-        owner_id=holder[0],
-        key=holder[1],
-        shape=row.shape,  # type: ignore[arg-type]  # the row has the number of the enum value
-        position=row.position,
-    )
-    reservation.numbers.extend(numbers_in(row.runs))
-    set_timestamp(reservation.create_time, row.create_time_us)
-    if row.base >= 0:
-        reservation.base = row.base
-    if row.end_uptime_us:
-        set_timestamp(reservation.expire_time, now.time_at(row.end_uptime_us))
-        reservation.expired = row.expired(now.uptime_us)
-    outside_runs = outside(row.runs, pool.allowed)
-    if outside_runs:
-        reservation.outside_numbers.extend(numbers_in(outside_runs))
-    return reservation
+    return pb.Reservation.FromString(reservation_writer(state, pool_id, now)(holder, row))
 
 
 def require_reservation(state: State, pool_id: str, holder: Holder) -> ReservationRow:
