@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,9 @@ FORMAT_VERSION = 4
 
 # How many rows a scan takes at a time, so that no read is open while the state changes.
 SCAN_ROWS = 256
+
+# How many rows one statement writes.
+STATEMENT_ROWS = 200
 
 # What a reading connection keeps of the file; the page cache of the system has the rest.
 _CACHE_KIB = 32 * 1024
@@ -344,14 +348,28 @@ def _write_rows(
 ) -> None:
     # In the order of the keys, so that each page is written once.
     ordered = sorted(rows)
-    connection.executemany(
-        f'INSERT OR REPLACE INTO "{table}" VALUES (?, ?)',  # noqa: S608 - our names
-        ((key, sealer.sealed(key, row)) for key, row in ordered if row is not None),
-    )
-    connection.executemany(
-        f'DELETE FROM "{table}" WHERE key = ?',  # noqa: S608 - our names
-        ((key,) for key, row in ordered if row is None),
-    )
+    kept = ((key, sealer.sealed(key, row)) for key, row in ordered if row is not None)
+    _run_with_many(connection, f'INSERT OR REPLACE INTO "{table}" VALUES', "(?, ?)", kept)
+    gone = ((key,) for key, row in ordered if row is None)
+    delete = f'DELETE FROM "{table}" WHERE key IN (VALUES'  # noqa: S608 - our names
+    _run_with_many(connection, delete, "(?)", gone, ")")
+
+
+def _run_with_many(
+    connection: sqlite3.Connection,
+    start: str,
+    place: str,
+    rows: Iterator[tuple[bytes, ...]],
+    end: str = "",
+) -> None:
+    """Runs a statement that takes rows, many at a time.
+
+    With one a statement, each takes twice the time, and has this thread and that of the event loop
+    take the interpreter from each other.
+    """
+    while some := tuple(islice(rows, STATEMENT_ROWS)):
+        statement = f"{start} {', '.join([place] * len(some))}{end}"
+        connection.execute(statement, tuple(chain.from_iterable(some)))
 
 
 class SqliteCheckpointStore:
