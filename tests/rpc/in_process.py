@@ -65,7 +65,12 @@ class _CallDetails:
 class InProcessService:
     """The service of one kernel and journal, without gRPC and without a disk."""
 
-    def __init__(self, store: JournalStore | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: JournalStore | None = None,
+        clock: Clock | None = None,
+        limits: WriterLimits | None = None,
+    ) -> None:
         clock = clock or ManualClock()
         self.faults: list[str] = []
         self.kernel = KERNEL
@@ -73,7 +78,7 @@ class InProcessService:
             self.kernel,
             store or MemoryJournalStore(),
             clock,
-            WriterLimits(min_position_seconds_max=0.01),
+            limits or WriterLimits(min_position_seconds_max=0.01),
             NamespaceLimits(),
             lambda name, error: self.faults.append(f"{name}: {error!r}"),
         )
@@ -115,10 +120,10 @@ class InProcessService:
 
 @asynccontextmanager
 async def in_process_service(
-    store: JournalStore | None = None,
+    store: JournalStore | None = None, limits: WriterLimits | None = None
 ) -> AsyncIterator[InProcessService]:
     """Gives a service, and closes its namespaces."""
-    service = InProcessService(store)
+    service = InProcessService(store, limits=limits)
     try:
         yield service
     finally:

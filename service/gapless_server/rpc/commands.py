@@ -157,7 +157,10 @@ class CommandServicer:
         try:
             namespace.submit(frame)
         except Refused as refusal:
-            frame.outcomes.set_result([refusal] * len(commands))
+            # Its answer may wait long, and must not hold what is refused: neither as the frame's
+            # commands nor by the traceback, which has them as variables.
+            frame.commands = []
+            frame.outcomes.set_result([refusal.with_traceback(None)] * len(commands))
         return frame
 
 

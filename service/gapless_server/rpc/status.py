@@ -103,7 +103,12 @@ def to_result(outcome: Outcome) -> bytes:
 
 
 async def abort(context: grpc.aio.ServicerContext[bytes, bytes], refusal: Refused) -> NoReturn:
-    """Ends a call with the status of a refusal."""
+    """Ends a call with the status of a refusal.
+
+    gRPC keeps what ends a call in a cycle, which lives until the garbage collector comes: the
+    command that was refused, which the traceback has among its variables, must not be part of it.
+    """
     status = to_status(refusal)
+    refusal.with_traceback(None)
     details = ((DETAILS_KEY, status.SerializeToString()),)
     await context.abort(_CODES[status.code], status.message, details)

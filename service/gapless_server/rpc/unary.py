@@ -42,6 +42,7 @@ def unary_handler(request_type: type[Message], answer: Answering) -> RpcMethodHa
         try:
             response = await answer(parse(request_type, data), scope_of(context))
         except Refused as refusal:
+            del data  # see abort
             await abort(context, refusal)
         return response.response if isinstance(response, Answer) else response.SerializeToString()
 
