@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.message import Message
 
 from gapless.v1 import errors_pb2
@@ -34,6 +36,8 @@ from gapless_server.writer.namespaces import Namespaces
 from gapless_server.writer.queue import Frame
 from gapless_server.writer.rounds import Outcome
 
+_log = structlog.get_logger()
+
 _RESULT = bytes_tag(PipelineResponse.RESULTS_FIELD_NUMBER)
 
 SERVICE = DESCRIPTOR.services_by_name["CommandService"]
@@ -54,6 +58,13 @@ _Stream = asyncio.Queue[Frame | Refused | None]
 
 def _shutting_down() -> Refused:
     return Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
+
+
+def _fault() -> Refused:
+    """Returns how a stream ends whose newest frame could not be handed to the writer."""
+    fault_id = secrets.token_hex(8)
+    _log.exception("frame_fault", fault_id=fault_id)
+    return Refused(errors_pb2.ERROR_REASON_INTERNAL_FAULT, fault_id=fault_id)
 
 
 class CommandServicer:
@@ -128,6 +139,8 @@ class CommandServicer:
                 frames.put_nowait(None)
             except Refused as refusal:
                 frames.put_nowait(refusal)
+            except Exception:
+                frames.put_nowait(_fault())
 
         reader = asyncio.create_task(take_in(), name="pipeline reader")
         self._streams[frames] = None
