@@ -29,6 +29,7 @@ from gapless_server.core.paging import PageLimits, page_items
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.times import to_timestamp
 from gapless_server.core.wire import bytes_tag, field
+from gapless_server.journal.port import Corrupt
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
 from gapless_server.rpc.fanout import Fanout
@@ -40,6 +41,8 @@ from gapless_server.rpc.unary import unary_handler
 from gapless_server.writer.breath import Breath
 from gapless_server.writer.clock import Clock
 from gapless_server.writer.entries import receipt_of, result_of
+from gapless_server.writer.feed import CommittedRound
+from gapless_server.writer.log_reader import journal_refusal
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
 
@@ -198,6 +201,8 @@ class EventServicer:
                 position = stored.entry.position
                 if len(entries) == items_max or position == scan_to:
                     return entries, position
+            if position != committed.record.last_position:
+                raise _gap(namespace, committed, position)
         return entries, position
 
     async def _get_request(self, request: Message, scope: CallScope) -> Message:
@@ -272,6 +277,15 @@ def _reset(namespace: Namespace) -> WatchResponse:
     )
 
 
+def _gap(namespace: Namespace, committed: CommittedRound, position: int) -> Refused:
+    """Returns what is answered instead of a round that has not all the entries it should have."""
+    first_position, last_position = committed.record[:2]
+    description = (
+        f"the round of positions {first_position} to {last_position} has no entry after {position}"
+    )
+    return journal_refusal(namespace.name, Corrupt(description))
+
+
 def _with_entries(entries: Sequence[bytes], start_cursor: str, cursor: str) -> bytes:
     """Returns a serialized WatchResponse, put together from fields of Entries."""
     shown = b"".join([*entries, field(_START_CURSOR, start_cursor.encode())])
@@ -292,6 +306,8 @@ async def _handfuls(
     async for committed in namespace.rounds_from(position + 1):
         while position < committed.record.last_position:
             parts = wanted.slice(committed, position + 1 - committed.record.first_position)
+            if not parts:
+                raise _gap(namespace, committed, position)
             position += len(parts)
             scanned += len(parts)
             size_bytes += sum(map(len, parts))
