@@ -180,11 +180,18 @@ def _unpacked(slot: bytes) -> _Noted | None:
 def _hashes_of(database: Path) -> Iterator[int]:
     """Yields the hashes of all pages, in order: half a million of them, of 5 million messages."""
     number = 0
-    with database.open("rb") as file:
-        while chunk := file.read(_PAGES_AT_A_TIME * PAGE_BYTES):
-            for start in range(0, len(chunk), PAGE_BYTES):
+    # Read into the same pages again and again: nothing is copied or allocated for one.
+    chunk = memoryview(bytearray(_PAGES_AT_A_TIME * PAGE_BYTES))
+    pages = [chunk[start : start + PAGE_BYTES] for start in range(0, len(chunk), PAGE_BYTES)]
+    with database.open("rb", buffering=0) as file:
+        while size := file.readinto(chunk):
+            whole, rest = divmod(size, PAGE_BYTES)
+            found = pages[:whole]
+            if rest:
+                # SQLite writes whole pages: the file was cut short.
+                found.append(chunk[size - rest : size])
+            for page in found:
                 number += 1
-                page = chunk[start : start + PAGE_BYTES]
                 yield 0 if page == _EMPTY_PAGE else xxh3_64_intdigest(page, number)
 
 
