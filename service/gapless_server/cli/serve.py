@@ -33,8 +33,8 @@ _GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 # How long a thread holds the interpreter lock when another asks for it. Commits are made on
 # threads that need it a few times each, and at Python's 5 ms a writer that is busy would hold up
-# the commits of every other namespace.
-_SWITCH_SECONDS: Final = 0.001
+# the commits of every other namespace; at 1 ms, a checkpoint still held up every turn of the loop.
+_SWITCH_SECONDS: Final = 0.0001
 
 # Beyond the grace, for closing files; whatever still hangs then ends with the process.
 _CLOSING_SECONDS_MAX: Final = 5.0

@@ -49,6 +49,7 @@ class RoundDecider:
         load_round: LoadRound,
         loaded: dict[int, StoredEntry],
         limits: WriterLimits,
+        breath: Breath,
     ) -> None:
         """`loaded` is where the builder finds the entries that were loaded for it."""
         self._builder = builder
@@ -61,7 +62,7 @@ class RoundDecider:
             retry_after_seconds=limits.retry_after_seconds,
             bytes_max=limits.round_bytes_max,
         )
-        self._breath = Breath()
+        self._breath = breath
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
 

@@ -19,6 +19,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
 from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
+from gapless_server.writer.breath import Breath, Sharing
 from gapless_server.writer.clock import LogClock, LogTime
 from gapless_server.writer.deciding import Decided, RoundDecider
 from gapless_server.writer.erasure import rewritten_rounds
@@ -62,6 +63,7 @@ class Namespace:
         self._limits = limits
         self._on_fatal = on_fatal
         self._on_round = on_round
+        self._sharing = Sharing()
         self._history = History(name, kernel)
         self._checkpoint: Checkpoint | None = None
         self.feed = Feed(limits.feed_bytes_max)
@@ -95,9 +97,11 @@ class Namespace:
         on_fatal: Callable[[str, BaseException], None],
         on_round: OnRound | None = None,
         checkpoint: Checkpoint | None = None,
+        sharing: Sharing | None = None,
     ) -> Namespace:
-        """Loads what the log adds up to and starts the writer. Raises Corrupt."""
+        """Loads the log and starts the writer; all on a loop have one `sharing`. Raises Corrupt."""
         namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
+        namespace._sharing = sharing or namespace._sharing
         namespace._checkpoint = checkpoint
         await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
         clock.resume(namespace._history.head_time)
@@ -303,6 +307,7 @@ class Namespace:
 
     async def _run_round(self, frames: list[Frame]) -> None:
         self._committing = True
+        self._sharing.used_by(self.name)
         self._frames_in_round = frames
         time = self._clock.now()
         # Entries from disk that repeated request ids of this round need.
@@ -317,7 +322,12 @@ class Namespace:
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
         decider = RoundDecider(
-            builder, self._lines, self._log_reader.entries_at, loaded, self._limits
+            builder,
+            self._lines,
+            self._log_reader.entries_at,
+            loaded,
+            self._limits,
+            Breath(self._sharing),
         )
         decided = self._decided = decider.decided
         self._queue.put_back(await decider.decide(frames))

@@ -15,6 +15,7 @@ from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import JournalError, JournalStore
+from gapless_server.writer.breath import Sharing
 from gapless_server.writer.clock import Clock, LogClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.log_reader import journal_refusal
@@ -69,6 +70,7 @@ class Namespaces:
         self._limits = limits
         self._on_fatal = on_fatal
         self._on_round = on_round
+        self._sharing = Sharing()
         self._slots: dict[str, _Slot] = {}
         # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
         self._log_clocks: dict[str, LogClock] = {}
@@ -163,6 +165,7 @@ class Namespaces:
                     self._on_fatal,
                     self._on_round,
                     checkpoint,
+                    self._sharing,
                 )
             except BaseException:
                 if checkpoint is not None:
