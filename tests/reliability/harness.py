@@ -89,6 +89,9 @@ def harness(name: str, *, small: int, full: int, promised: Sequence[str]) -> Ite
     finally:
         line = json.dumps(run.line(time.monotonic() - started, finished=finished))
         print(line, flush=True)  # noqa: T201 - what a harness is asked for
+        if not finished:
+            # The assertion below, which tells them, is not reached.
+            print(*run.details, sep="\n", flush=True)  # noqa: T201 - why it may have ended
         if report := os.environ.get(REPORT_VARIABLE):
             with Path(report).open("a") as file:
                 file.write(line + "\n")
