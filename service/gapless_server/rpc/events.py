@@ -28,7 +28,7 @@ from gapless.v1.events_pb2 import (
 from gapless_server.core.paging import PageLimits, page_items
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.times import to_timestamp
-from gapless_server.core.wire import bytes_tag, field
+from gapless_server.core.wire import VARINTS, bytes_tag, field
 from gapless_server.journal.port import Corrupt
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
@@ -288,8 +288,12 @@ def _gap(namespace: Namespace, committed: CommittedRound, position: int) -> Refu
 
 def _with_entries(entries: Sequence[bytes], start_cursor: str, cursor: str) -> bytes:
     """Returns a serialized WatchResponse, put together from fields of Entries."""
-    shown = b"".join([*entries, field(_START_CURSOR, start_cursor.encode())])
-    return field(_CURSOR, cursor.encode()) + field(_ENTRIES, shown)
+    start = field(_START_CURSOR, start_cursor.encode())
+    size_bytes = sum(map(len, entries)) + len(start)
+    # One join: each copies all that is sent.
+    return b"".join(
+        (field(_CURSOR, cursor.encode()), _ENTRIES, VARINTS[size_bytes], *entries, start)
+    )
 
 
 async def _handfuls(
@@ -305,13 +309,14 @@ async def _handfuls(
     breath = Breath()
     async for committed in namespace.rounds_from(position + 1):
         while position < committed.record.last_position:
-            parts = wanted.slice(committed, position + 1 - committed.record.first_position)
-            if not parts:
+            some = wanted.slice(committed, position + 1 - committed.record.first_position)
+            if some.end == some.start:
                 raise _gap(namespace, committed, position)
-            position += len(parts)
-            scanned += len(parts)
-            size_bytes += sum(map(len, parts))
-            entries += filter(None, parts)
+            position += some.end - some.start
+            scanned += some.end - some.start
+            if some.data:
+                size_bytes += len(some.data)
+                entries.append(some.data)
             if size_bytes >= RESPONSE_BYTES or scanned >= SCANNED_ENTRIES:
                 yield entries, position
                 entries, size_bytes, scanned = [], 0, 0

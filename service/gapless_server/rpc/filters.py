@@ -137,11 +137,11 @@ class Filter:
                     events=shown,
                 )
 
-    def slice(self, committed: CommittedRound, start: int) -> list[bytes]:
-        """Returns some entries of a round, from an index on, each as a field of Entries.
+    def slice(self, committed: CommittedRound, start: int) -> Slice:
+        """Returns some entries of a round, from an index on, as fields of Entries.
 
-        One of which the filter wants nothing is empty. Filters that want the same share what the
-        first of them made.
+        There are none if the round has none from there on. Filters that want the same share what
+        the first of them made, unless they begin in the middle of it.
         """
         slices = committed.shown.get(self._key)
         if slices is None:
@@ -150,22 +150,24 @@ class Filter:
                 committed.shown[self._key] = slices
         end = slices[-1].end if slices else start
         if start == end:
-            slices.append(self._new_slice(committed, start))
-        elif start > end or start < slices[0].start:
-            return self._new_slice(committed, start).parts
+            slices.append(self._new_slice(committed, start, start + SLICE_ENTRIES))
+            return slices[-1]
+        if start > end or start < slices[0].start:
+            return self._new_slice(committed, start, start + SLICE_ENTRIES)
         found = slices[bisect_right(slices, start, key=_start_of) - 1]
-        return found.parts[start - found.start :]
+        return found if found.start == start else self._new_slice(committed, start, found.end)
 
-    def _new_slice(self, committed: CommittedRound, start: int) -> Slice:
+    def _new_slice(self, committed: CommittedRound, start: int, end_max: int) -> Slice:
         parts: list[bytes] = []
-        size_bytes = 0
-        for stored in committed.entries[start : start + SLICE_ENTRIES]:
-            shown = self.apply([stored])
-            parts.append(b"".join([field(_ENTRY, one.SerializeToString()) for one in shown]))
-            size_bytes += len(parts[-1])
+        size_bytes, end = 0, start
+        for stored in committed.entries[start:end_max]:
+            end += 1
+            for shown in self.apply([stored]):
+                parts.append(field(_ENTRY, shown.SerializeToString()))
+                size_bytes += len(parts[-1])
             if size_bytes >= SLICE_BYTES:
                 break
-        return Slice(start, parts)
+        return Slice(start, end, b"".join(parts))
 
 
 def _start_of(one: Slice) -> int:

@@ -16,15 +16,12 @@ ROUND_BYTES: Final = 400
 
 
 class Slice(NamedTuple):
-    """Entries of a round that lie side by side, as readers are sent them."""
+    """Entries of a round that lie side by side, from index `start` to before `end`."""
 
     start: int
-    parts: list[bytes]
-
-    @property
-    def end(self) -> int:
-        """The index after its last entry."""
-        return self.start + len(self.parts)
+    end: int
+    # What readers are sent of them; empty where a filter leaves all of them out.
+    data: bytes
 
 
 class CommittedRound:
