@@ -26,6 +26,25 @@ async def test_g7_beyond_those_that_were_saved_up_a_turn_comes_at_the_rate() -> 
     await asyncio.gather(*asking)
 
 
+async def test_g7_while_a_round_is_under_way_turns_are_further_apart() -> None:
+    under_way = True
+    fanout = Fanout(WITHOUT_END, lambda: under_way, beside_rounds_seconds=LONG_SECONDS)
+
+    asking = [asyncio.ensure_future(fanout.turn()) for _ in range(3)]
+    await settle()
+    went_on_beside_it = [turn.done() for turn in asking]
+    under_way = False
+
+    assert went_on_beside_it == [True, False, False]
+    await asyncio.gather(*asking)
+
+
+async def test_a_round_that_never_ends_lets_every_stream_go_on() -> None:
+    fanout = Fanout(WITHOUT_END, lambda: True)
+
+    await asyncio.gather(*(fanout.turn() for _ in range(3)))
+
+
 async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
     fanout = Fanout(WITHOUT_END)
     went_on: list[str] = []

@@ -35,16 +35,16 @@ async def _turns_let_through(breath: Breath) -> int:
 
 async def test_a_command_of_another_namespace_is_let_through_in_one_breath() -> None:
     sharing = Sharing()
-    sharing.used_by("noisy")
-    sharing.used_by("quiet")
+    sharing.begin_round("noisy")
+    sharing.begin_round("quiet")
 
     assert await _turns_let_through(Breath(sharing)) == TURNS_MAX
 
 
 async def test_a_writer_that_is_alone_gives_up_one_turn_a_breath() -> None:
     sharing = Sharing()
-    sharing.used_by("alone")
-    sharing.used_by("alone")
+    sharing.begin_round("alone")
+    sharing.begin_round("alone")
 
     assert await _turns_let_through(Breath(sharing)) == 1
     assert await _turns_let_through(Breath()) == 1
@@ -52,10 +52,10 @@ async def test_a_writer_that_is_alone_gives_up_one_turn_a_breath() -> None:
 
 def test_a_loop_is_shared_for_a_while_after_another_namespace_wrote() -> None:
     sharing = Sharing()
-    sharing.used_by("noisy")
+    sharing.begin_round("noisy")
     assert not sharing.lasts(time.monotonic())
 
-    sharing.used_by("quiet")
+    sharing.begin_round("quiet")
     now = time.monotonic()
 
     assert sharing.lasts(now)

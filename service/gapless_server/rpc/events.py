@@ -81,7 +81,9 @@ class EventServicer:
         self._limits = limits
         self._pages = pages
         self._gate = StreamGate("watch", limits.streams_max)
-        self._fanout = Fanout(limits.responses_per_second_max)
+        self._fanout = Fanout(
+            limits.responses_per_second_max, lambda: namespaces.sharing.round_under_way
+        )
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Returns the handlers of the service."""

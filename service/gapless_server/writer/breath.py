@@ -19,23 +19,34 @@ TURNS_MAX: Final = 6
 
 
 class Sharing:
-    """Says whether the writers of several namespaces are at work on one event loop."""
+    """Says which writers are at work on an event loop: several of late, or one right now."""
 
-    __slots__ = ("_latest", "_shared_until")
+    __slots__ = ("_latest", "_rounds", "_shared_until")
 
     def __init__(self) -> None:
+        self._rounds = 0
         self._latest = ""
         self._shared_until = 0.0
 
-    def used_by(self, namespace: str) -> None:
+    def begin_round(self, namespace: str) -> None:
         """Takes note of a round of a namespace."""
+        self._rounds += 1
         if namespace != self._latest:
             if self._latest:
                 self._shared_until = time.monotonic() + SHARED_SECONDS
             self._latest = namespace
 
+    def end_round(self) -> None:
+        """Takes note that a round is answered; one that ends its writer stays under way."""
+        self._rounds -= 1
+
+    @property
+    def round_under_way(self) -> bool:
+        """Whether any namespace decides or commits a round."""
+        return self._rounds > 0
+
     def lasts(self, now: float) -> bool:
-        """Whether it is so at a time of the monotonic clock."""
+        """Whether several namespaces share the loop at a time of the monotonic clock."""
         return now < self._shared_until
 
 

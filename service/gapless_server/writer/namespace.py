@@ -307,7 +307,7 @@ class Namespace:
 
     async def _run_round(self, frames: list[Frame]) -> None:
         self._committing = True
-        self._sharing.used_by(self.name)
+        self._sharing.begin_round(self.name)
         self._frames_in_round = frames
         time = self._clock.now()
         # Entries from disk that repeated request ids of this round need.
@@ -341,6 +341,7 @@ class Namespace:
         for frame, outcomes in decided:
             if not frame.outcomes.done():
                 frame.outcomes.set_result(outcomes)
+        self._sharing.end_round()
         self._frames_in_round, self._decided = [], []
         if self._on_round is not None:
             self._on_round(self.name, decided)

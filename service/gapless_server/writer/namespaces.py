@@ -70,7 +70,7 @@ class Namespaces:
         self._limits = limits
         self._on_fatal = on_fatal
         self._on_round = on_round
-        self._sharing = Sharing()
+        self.sharing = Sharing()
         self._slots: dict[str, _Slot] = {}
         # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
         self._log_clocks: dict[str, LogClock] = {}
@@ -165,7 +165,7 @@ class Namespaces:
                     self._on_fatal,
                     self._on_round,
                     checkpoint,
-                    self._sharing,
+                    self.sharing,
                 )
             except BaseException:
                 if checkpoint is not None:
