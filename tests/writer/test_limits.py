@@ -28,6 +28,7 @@ from tests.writer.harness import (
     reason,
     receipt,
     run,
+    sequence,
     settle,
 )
 
@@ -111,6 +112,24 @@ async def test_g7_a_queue_gives_the_bytes_back_of_what_was_committed(
         await run(namespace, post(f"p{n:02}"))
 
     assert await channel_head(namespace) == 10
+    await namespace.close()
+
+
+async def test_g7_frames_whose_callers_have_gone_are_dropped_and_give_their_room_back(
+    journal: HeldJournal,
+) -> None:
+    limits = WriterLimits(queue_commands_max=3, queue_bytes_max=3 * post("p2").ByteSize())
+    namespace = await held_namespace(journal, limits)
+    gone, kept = frame_of(post("p2"), post("p3")), frame_of(post("p4"))
+    namespace.submit(gone)
+    namespace.submit(kept)
+
+    gone.outcomes.cancel()
+    journal.release()
+    [outcome] = await kept.outcomes
+    outcomes = await run(namespace, post("p5"), post("p6"), post("p7"))
+
+    assert [sequence(one) for one in (outcome, *outcomes)] == [2, 3, 4, 5]
     await namespace.close()
 
 

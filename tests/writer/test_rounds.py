@@ -17,6 +17,7 @@ from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.rounds import Outcome
 from tests.writer.harness import (
+    HeldJournal,
     WrappedJournal,
     channel_head,
     create,
@@ -213,19 +214,23 @@ async def test_g10_replaying_the_log_gives_the_same_state() -> None:
     await opened.close()
 
 
-async def test_g3_a_command_that_nobody_waits_for_any_more_is_committed_all_the_same(
-    namespace: Namespace,
-) -> None:
+async def test_g3_a_command_that_nobody_waits_for_once_its_round_began_is_committed() -> None:
+    journal = HeldJournal(await memory_journal())
+    namespace = await open_namespace(journal)
     await run(namespace, create())
+    journal.hold()
     given_up, waited_for = frame_of(post("p1")), frame_of(post("p2"))
     namespace.submit(given_up)
     namespace.submit(waited_for)
+    await journal.entered.wait()
 
     given_up.outcomes.cancel()
+    journal.release()
     [outcome] = await waited_for.outcomes
 
     assert sequence(outcome) == 2
     assert await channel_head(namespace) == 2
+    await namespace.close()
 
 
 async def test_g7_thousands_of_commands_let_the_loop_breathe(namespace: Namespace) -> None:

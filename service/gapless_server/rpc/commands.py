@@ -154,6 +154,7 @@ class CommandServicer:
         finally:
             self._streams.pop(frames, None)
             reader.cancel()
+            _abandon(frames)
 
     def _submitted(self, data: bytes, namespace: Namespace, caller: str) -> Frame:
         """Hands a frame to the writer.
@@ -175,6 +176,14 @@ class CommandServicer:
             frame.commands = []
             frame.outcomes.set_result([refusal.with_traceback(None)] * len(commands))
         return frame
+
+
+def _abandon(frames: _Stream) -> None:
+    """Lets the writer drop the frames of a stream that has ended, as far as they are not begun."""
+    while not frames.empty():
+        frame = frames.get_nowait()
+        if isinstance(frame, Frame):
+            frame.outcomes.cancel()
 
 
 def _response(outcomes: Sequence[Outcome]) -> bytes:

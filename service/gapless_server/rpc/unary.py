@@ -58,7 +58,7 @@ async def execute(namespaces: Namespaces, command: Command, scope: CallScope) ->
         # If it has to wait for something, it keeps nobody waiting but its own caller.
         frame = Frame([command], scope.caller, size_bytes, may_wait=True)
         namespace.submit(frame)
-        # A caller that gives up cancels this future only; the writer runs the frame all the same.
+        # A caller that gives up cancels this future only: a frame whose round has begun is run.
         [outcome] = await frame.outcomes
     if isinstance(outcome, Refused):
         raise outcome

@@ -147,7 +147,8 @@ class Namespace:
     def submit(self, frame: Frame) -> None:
         """Queues a frame. Raises Refused if the queue is full or the namespace stops.
 
-        From here on the frame is run, whether anybody still waits for it or not.
+        It is dropped if its outcomes are cancelled before its round begins; from then on it is run,
+        whether anybody still waits for it or not.
         """
         if self._failure is not None:
             raise self._failure

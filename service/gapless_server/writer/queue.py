@@ -61,17 +61,24 @@ class FrameQueue:
         self._bytes += frame.size_bytes
 
     def take_round(self) -> list[Frame]:
-        """Takes all that waits, without waiting for more, up to the limit of a round."""
+        """Takes all that waits, without waiting for more, up to the limit of a round.
+
+        Frames whose callers have gone are dropped: under overload others wait behind them.
+        """
         taken: list[Frame] = []
-        commands = 0
+        commands = left = 0
         for frame in self._frames:
-            if taken and commands + len(frame.commands) > self._limits.round_commands_max:
+            if frame.outcomes.cancelled():
+                left += 1
+            elif taken and commands + len(frame.commands) > self._limits.round_commands_max:
                 break
-            taken.append(frame)
-            commands += len(frame.commands)
-        del self._frames[: len(taken)]
-        self._commands -= commands
-        self._bytes -= sum(frame.size_bytes for frame in taken)
+            else:
+                taken.append(frame)
+                commands += len(frame.commands)
+        removed = self._frames[: len(taken) + left]
+        del self._frames[: len(removed)]
+        self._commands -= sum(len(frame.commands) for frame in removed)
+        self._bytes -= sum(frame.size_bytes for frame in removed)
         return taken
 
     def put_back(self, frames: list[Frame]) -> None:

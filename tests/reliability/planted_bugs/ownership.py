@@ -55,7 +55,7 @@ BUGS = (
         (
             Edit(
                 _QUEUE,
-                "        self._bytes -= sum(frame.size_bytes for frame in taken)\n",
+                "        self._bytes -= sum(frame.size_bytes for frame in removed)\n",
                 "",
             ),
         ),
