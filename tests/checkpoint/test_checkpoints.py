@@ -1,13 +1,11 @@
-"""Checkpoints spare a start the log, and change nothing else: promises C1 to C3 of their port."""
+"""Checkpoints spare a start the log, and change nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
-from array import array
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,10 @@ import pytest
 
 from gapless.v1.channels_pb2 import ListChannelsRequest
 from gapless.v1.messages_pb2 import ListMessagesRequest
-from gapless_server.checkpoint.page_sum import sum_path
 from gapless_server.checkpoint.port import (
-    REQUEST_SHARDS,
     CheckpointHead,
-    Damaged,
-    RequestPairs,
-    RequestShard,
 )
-from gapless_server.checkpoint.sqlite import SqliteCheckpoint, SqliteCheckpointStore
+from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Head, Journal
@@ -31,7 +24,6 @@ from gapless_server.journal.sqlite import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
-from tests.limits import file_size_limited_to
 from tests.writer.harness import KERNEL, create, post, reason, receipt, run, sequence
 
 NAME = "test"
@@ -218,260 +210,3 @@ async def test_c2_a_file_that_is_no_checkpoint_is_thrown_away(disk: Disk) -> Non
     async with disk.namespace() as namespace:
         assert namespace.head.position == 1
         assert (await everything(namespace))[0].channels[0].channel_id == "general"
-
-
-async def test_c3_a_checkpoint_of_another_incarnation_is_not_used(tmp_path: Path) -> None:
-    store = SqliteCheckpointStore(tmp_path)
-    one = await store.open(NAME, "one")
-    await one.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
-    await one.close()
-
-    other = await store.open(NAME, "other")
-
-    assert other.at == CheckpointHead()
-    assert other.get("T", b"k") is None
-    await other.close()
-
-
-async def test_c1_a_write_that_fails_half_way_leaves_the_checkpoint_as_it_was(
-    tmp_path: Path,
-) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    await checkpoint.write(HEAD, [("T", [(b"k", b"old")])], RequestPairs(), [])
-
-    def breaks_off() -> Any:
-        yield b"k", b"new"
-        raise OSError("no room")
-
-    with pytest.raises(OSError, match="no room"):
-        await checkpoint.write(
-            CheckpointHead(Head(8, bytes(32))), [("T", breaks_off())], RequestPairs(), []
-        )
-
-    assert checkpoint.get("T", b"k") == b"old"
-    assert checkpoint.at == HEAD
-    await checkpoint.close()
-    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    assert again.at == HEAD
-    assert again.get("T", b"k") == b"old"
-    await again.close()
-
-
-async def test_c1_a_checkpoint_whose_file_could_not_be_made_is_written_once_it_can_be(
-    tmp_path: Path,
-) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-
-    with file_size_limited_to(1000), pytest.raises(sqlite3.OperationalError):
-        await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
-    await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
-
-    assert checkpoint.get("T", b"k") == b"row"
-    await checkpoint.close()
-
-
-async def written(directory: Path, rows: list[tuple[bytes, bytes | None]]) -> SqliteCheckpoint:
-    """Returns a checkpoint, open, with the rows of one table and two request ids."""
-    checkpoint = await SqliteCheckpointStore(directory).open(NAME, "one")
-    requests = RequestPairs(array("Q", [11, 1, 12, 2]))
-    await checkpoint.write(HEAD, [("T", rows)], requests, [])
-    return checkpoint
-
-
-class Requests:
-    """All that is stored of a request index."""
-
-    def __init__(self) -> None:
-        self.shards: list[RequestShard] = []
-        self.pairs: list[RequestPairs] = []
-
-    def load_shard(self, shard: RequestShard) -> None:
-        self.shards.append(shard)
-
-    def load_pairs(self, requests: RequestPairs) -> None:
-        self.pairs.append(requests)
-
-
-async def stored_requests(
-    checkpoint: SqliteCheckpoint,
-) -> tuple[list[RequestShard], list[RequestPairs]]:
-    requests = Requests()
-    await checkpoint.load_requests(requests)
-    return requests.shards, requests.pairs
-
-
-def change(directory: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(directory / f"{NAME}.state", isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(["UPDATE T SET row = zeroblob(20) WHERE key = x'61'"], id="row"),
-        pytest.param(["UPDATE T SET key = x'66' WHERE key = x'61'"], id="key"),
-        pytest.param(["DELETE FROM T WHERE key = x'61'"], id="missing row"),
-        pytest.param(["ALTER TABLE T RENAME TO U"], id="other table"),
-        pytest.param(["DROP TABLE T"], id="missing table"),
-        pytest.param(
-            [
-                "UPDATE T SET key = x'00' WHERE key = x'61'",
-                "UPDATE T SET key = x'61' WHERE key = x'62'",
-                "UPDATE T SET key = x'62' WHERE key = x'00'",
-            ],
-            id="exchanged rows",
-        ),
-        pytest.param(["DELETE FROM request_tail"], id="missing request ids"),
-        pytest.param(["UPDATE request_tail SET number = 7"], id="request ids elsewhere"),
-        pytest.param(["UPDATE request_tail SET pairs = zeroblob(40)"], id="request ids"),
-        pytest.param(["UPDATE meta SET value = zeroblob(50)"], id="position"),
-    ],
-)
-async def test_c2_a_checkpoint_that_was_damaged_is_not_there(
-    tmp_path: Path, damage: list[str]
-) -> None:
-    checkpoint = await written(tmp_path, [(b"a", b"row a"), (b"b", b"row b"), (b"c", b"row c")])
-    await checkpoint.close()
-    change(tmp_path, *damage)
-
-    damaged = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-
-    assert damaged.at == CheckpointHead()
-    assert damaged.get("T", b"c") is None
-    assert await stored_requests(damaged) == ([], [])
-    await damaged.close()
-
-
-async def test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_that(
-    tmp_path: Path,
-) -> None:
-    checkpoint = await written(tmp_path, [(b"a", b"old"), (b"b", b"row")])
-    with closing(sqlite3.connect(tmp_path / f"{NAME}.state")) as connection:
-        [[old]] = connection.execute("SELECT hex(row) FROM T WHERE key = x'61'").fetchall()
-    await checkpoint.write(HEAD, [("T", [(b"a", b"new")])], RequestPairs(), [])
-    await checkpoint.close()
-    change(tmp_path, f"UPDATE T SET row = x'{old}' WHERE key = x'61'")
-
-    damaged = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-
-    assert damaged.at == CheckpointHead()
-    await damaged.close()
-
-
-async def test_a_checkpoint_that_was_written_many_times_is_as_good_as_new(tmp_path: Path) -> None:
-    checkpoint = await written(tmp_path, [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
-    shards = [RequestShard(n, bytes(8 * 64), n.to_bytes(8, "big")) for n in range(REQUEST_SHARDS)]
-    more = RequestPairs(array("Q", [13, 3]), {"key": 4})
-    changes: list[tuple[bytes, bytes | None]] = [(b"a", None), (b"b", b"4"), (b"d", b"5")]
-    await checkpoint.write(HEAD, [("T", changes), ("U", [(b"a", b"6")])], more, shards[:100])
-    await checkpoint.write(HEAD, [], RequestPairs(), shards[100:200])
-    await checkpoint.write(HEAD, [], more, shards[200:])
-    await checkpoint.write(HEAD, [("T", [(b"x", None)])], more, [])
-    await checkpoint.close()
-
-    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-
-    assert again.at == HEAD
-    assert [again.get("T", key) for key in (b"a", b"b", b"c", b"d")] == [None, b"4", b"3", b"5"]
-    assert again.get("U", b"a") == b"6"
-    # The first two of the tail are in every shard.
-    assert await stored_requests(again) == (shards, [more, more])
-    await again.close()
-
-
-async def with_a_write_that_does_not_count(directory: Path) -> SqliteCheckpoint:
-    """Returns a checkpoint, open, after a second write whose sum has no place."""
-    checkpoint = await written(directory, [(b"k", b"old")])
-    await checkpoint.close()
-    checkpoint = await SqliteCheckpointStore(directory).open(NAME, "one")
-    sum_path(directory / f"{NAME}.state").rename(directory / "sum")
-    sum_path(directory / f"{NAME}.state").mkdir()
-    with pytest.raises(IsADirectoryError):
-        await checkpoint.write(NEXT_HEAD, [("T", [(b"k", b"new")])], RequestPairs(), [])
-    return checkpoint
-
-
-async def test_c1_a_crash_before_the_sum_is_written_leaves_the_checkpoint_before(
-    tmp_path: Path,
-) -> None:
-    checkpoint = await with_a_write_that_does_not_count(tmp_path)
-    crashed = tmp_path / "crashed"
-    crashed.mkdir()
-    for name in (f"{NAME}.state", f"{NAME}.state-wal"):
-        shutil.copy(tmp_path / name, crashed)
-    shutil.copy(tmp_path / "sum", sum_path(crashed / f"{NAME}.state"))
-    await checkpoint.close()
-
-    after = await SqliteCheckpointStore(crashed).open(NAME, "one")
-
-    assert after.at == HEAD
-    assert after.get("T", b"k") == b"old"
-    await after.close()
-
-
-async def test_c1_a_write_whose_sum_failed_counts_together_with_the_next(tmp_path: Path) -> None:
-    checkpoint = await with_a_write_that_does_not_count(tmp_path)
-    sum_path(tmp_path / f"{NAME}.state").rmdir()
-    (tmp_path / "sum").rename(sum_path(tmp_path / f"{NAME}.state"))
-
-    await checkpoint.write(NEXT_HEAD, [("T", [(b"l", b"row")])], RequestPairs(), [])
-    await checkpoint.close()
-
-    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    assert again.at == NEXT_HEAD
-    assert [again.get("T", key) for key in (b"k", b"l")] == [b"new", b"row"]
-    await again.close()
-
-
-async def test_c2_a_checkpoint_that_was_scrubbed_is_as_good_as_before(tmp_path: Path) -> None:
-    rows: list[tuple[bytes, bytes | None]] = [(bytes([n]), bytes(1000)) for n in range(1, 200)]
-    checkpoint = await written(tmp_path, rows)
-    deleted: list[tuple[bytes, bytes | None]] = [(key, None) for key, _row in rows[1:]]
-    await checkpoint.write(HEAD, [("T", deleted)], RequestPairs(), [])
-
-    assert await checkpoint.scrub()
-    await checkpoint.write(NEXT_HEAD, [("T", rows[:9])], RequestPairs(), [])
-    await checkpoint.close()
-
-    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    assert again.at == NEXT_HEAD
-    assert list(again.scan("T", b"", b"\xff", descending=False)) == rows[:9]
-    await again.close()
-
-
-async def test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read(
-    tmp_path: Path,
-) -> None:
-    checkpoint = await written(tmp_path, [(b"k", b"row")])
-    change(tmp_path, "UPDATE T SET row = CAST(substr(row, 1, 9) AS BLOB)")
-
-    with pytest.raises(Damaged, match="is not what was written"):
-        checkpoint.get("T", b"k")
-
-    await checkpoint.close()
-    assert not (tmp_path / f"{NAME}.state").exists()
-
-
-async def test_a_scan_of_many_rows_gives_each_once_in_either_order(tmp_path: Path) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    keys = [number.to_bytes(4, "big") for number in range(1000)]
-    await checkpoint.write(HEAD, [("T", [(key, key) for key in keys])], RequestPairs(), [])
-
-    upwards = [key for key, _ in checkpoint.scan("T", b"", b"\xff", descending=False)]
-    downwards = [key for key, _ in checkpoint.scan("T", b"", b"\xff", descending=True)]
-
-    assert upwards == keys
-    assert downwards == keys[::-1]
-    await checkpoint.close()
-
-
-async def test_reading_leaves_no_file_behind(tmp_path: Path) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-
-    assert checkpoint.get("T", b"k") is None
-    assert list(checkpoint.scan("T", b"", b"\xff", descending=False)) == []
-    assert await stored_requests(checkpoint) == ([], [])
-    await checkpoint.close()
-
-    assert list(tmp_path.glob("*")) == []  # noqa: ASYNC240 - nothing else runs here

@@ -72,3 +72,10 @@ def history_of(story: Story, account_id: str) -> list[tuple[int, int, int, str]]
     """Returns sequence, amount, balance and transfer of every change of an account."""
     answer = story.read(ListAccountHistoryRequest(account_id=account_id, page_size=1000))
     return [(one.sequence, one.amount, one.balance, one.transfer_id) for one in answer.changes]
+
+
+def ann_has_100() -> Story:
+    """Returns the story in which Ann got 100 and Bob has nothing; neither can be overdrawn."""
+    return Story().given(
+        account(OUTSIDE), account(ANN, floor=0), account(BOB, floor=0), pay(100, OUTSIDE, ANN, "in")
+    )

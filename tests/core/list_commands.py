@@ -85,3 +85,8 @@ def order_of(story: Story, list_id: str = DECK) -> list[str]:
         if not page.next_page_token:
             return found
         request.page_token = page.next_page_token
+
+
+def deck_of(*item_ids: str) -> Story:
+    """Returns the story in which a list was created and got these items, at version 2."""
+    return Story().given(create(), insert(*item_ids))

@@ -8,14 +8,9 @@ from google.protobuf.message import Message
 from gapless.v1.ledgers_pb2 import (
     AccountCreated,
     CreateAccountRequest,
-    GetAccountRequest,
-    GetTransferRequest,
-    ListAccountHistoryRequest,
-    ListAccountsRequest,
     TransferMade,
     TransferPart,
 )
-from gapless.v1.messages_pb2 import LIST_ORDER_DESCENDING
 from gapless_server.core.times import from_timestamp
 from tests.core.ledger_commands import (
     ANN,
@@ -25,6 +20,7 @@ from tests.core.ledger_commands import (
     OUTSIDE,
     account,
     account_of,
+    ann_has_100,
     balances,
     history_of,
     pay,
@@ -32,15 +28,13 @@ from tests.core.ledger_commands import (
     transfer,
     transfer_of,
 )
-from tests.core.story import START_TIME_US, STEP_US, Story, forged
+from tests.core.story import START_TIME_US, STEP_US, Story
 
 
 @pytest.fixture
 def story() -> Story:
-    """Ann has 100, Bob nothing; neither can be overdrawn."""
-    return Story().given(
-        account(OUTSIDE), account(ANN, floor=0), account(BOB, floor=0), pay(100, OUTSIDE, ANN, "in")
-    )
+    """Ann has 100, Bob nothing."""
+    return ann_has_100()
 
 
 class TestCreate:
@@ -370,49 +364,6 @@ class TestReverse:
         assert str(refusal) == "transfer nothing does not exist"
 
 
-class TestReads:
-    def test_history_is_listed_by_page_in_both_directions(self, story: Story) -> None:
-        story.given(pay(1, ANN, BOB, "a"), pay(2, ANN, BOB, "b"), pay(3, ANN, BOB, "c"))
-
-        up = story.read(ListAccountHistoryRequest(account_id=BOB, page_size=2))
-        more = story.read(
-            ListAccountHistoryRequest(account_id=BOB, page_size=2, page_token=up.next_page_token)
-        )
-        down = story.read(
-            ListAccountHistoryRequest(account_id=BOB, page_size=2, order=LIST_ORDER_DESCENDING)
-        )
-
-        assert [one.transfer_id for one in [*up.changes, *more.changes]] == ["a", "b", "c"]
-        assert [(one.sequence, one.balance) for one in down.changes] == [(3, 6), (2, 3)]
-
-    def test_history_begins_where_it_is_asked_to(self, story: Story) -> None:
-        story.given(pay(1, ANN, BOB), pay(2, ANN, BOB), pay(3, ANN, BOB))
-
-        found = story.read(ListAccountHistoryRequest(account_id=BOB, start_sequence=2))
-
-        assert [one.amount for one in found.changes] == [2, 3]
-
-    def test_accounts_are_listed_by_page(self, story: Story) -> None:
-        first = story.read(ListAccountsRequest(page_size=2))
-        rest = story.read(ListAccountsRequest(page_size=2, page_token=first.next_page_token))
-
-        found = [one.account_id for one in [*first.accounts, *rest.accounts]]
-        assert found == [ANN, BOB, OUTSIDE]
-
-    @pytest.mark.parametrize(
-        ("request_", "reason"),
-        [
-            (GetAccountRequest(account_id="x"), "ACCOUNT_NOT_FOUND"),
-            (ListAccountHistoryRequest(account_id="x"), "ACCOUNT_NOT_FOUND"),
-            (GetTransferRequest(transfer_id="x"), "TRANSFER_NOT_FOUND"),
-        ],
-    )
-    def test_what_is_missing_is_not_found(
-        self, story: Story, request_: Message, reason: str
-    ) -> None:
-        story.then_read_refused(request_, reason)
-
-
 class TestUndo:
     def test_a_failed_batch_moves_nothing(self, story: Story) -> None:
         story.undone(
@@ -427,89 +378,3 @@ class TestUndo:
 
         assert balances(story) == {ANN: 100, BOB: 0, OUTSIDE: -100}
         assert history_of(story, BOB) == []
-
-
-def made(transfer_id: str, *parts: tuple[str, int, int, int], reverses: str = "") -> TransferMade:
-    return TransferMade(
-        transfer_id=transfer_id,
-        parts=[
-            TransferPart(account_id=account_id, amount=amount, balance=balance, sequence=sequence)
-            for account_id, amount, balance, sequence in parts
-        ],
-        reverses_transfer_id=reverses,
-    )
-
-
-ANN_CREATED = AccountCreated(account_id=ANN, unit=CENT, floor=0)
-BOB_CREATED = AccountCreated(account_id=BOB, unit=CENT)
-PAID = made("t", (BOB, -5, -5, 1), (ANN, 5, 5, 1))
-PAID_BACK = made("r", (BOB, 5, 0, 2), (ANN, -5, 0, 2), reverses="t")
-
-
-@pytest.mark.parametrize(
-    ("events", "breach"),
-    [
-        ([ANN_CREATED, ANN_CREATED], "account ann is created again"),
-        ([ANN_CREATED, made("t", (ANN, 5, 5, 1))], "transfer t sums to 5 in EUR-cent, not to 0"),
-        (
-            [ANN_CREATED, BOB_CREATED, made("t", (BOB, -5, -5, 1), (ANN, 5, 6, 1))],
-            "account ann is said to have 6, its changes sum to 5",
-        ),
-        (
-            [ANN_CREATED, BOB_CREATED, made("t", (BOB, -5, -5, 1), (ANN, 5, 5, 2))],
-            "account ann: sequence 2 follows 0",
-        ),
-        (
-            [ANN_CREATED, BOB_CREATED, made("t", (BOB, 5, 5, 1), (ANN, -5, -5, 1))],
-            "account ann has -5, below its floor of 0",
-        ),
-        (
-            [BOB_CREATED, made("t", (BOB, 0, 0, 1), ("x", 0, 0, 1))],
-            "account x was never created",
-        ),
-        (
-            [ANN_CREATED, BOB_CREATED, PAID, made("t", (BOB, -1, -6, 2), (ANN, 1, 6, 2))],
-            "transfer t is made again",
-        ),
-        (
-            [ANN_CREATED, BOB_CREATED, made("r", reverses="t")],
-            "transfer r reverses t, never made",
-        ),
-        (
-            [
-                ANN_CREATED,
-                BOB_CREATED,
-                PAID,
-                made("r", (BOB, 4, -1, 2), (ANN, -4, 1, 2), reverses="t"),
-            ],
-            "transfer r does not turn t around exactly",
-        ),
-        (
-            [
-                ANN_CREATED,
-                BOB_CREATED,
-                PAID,
-                made("u", (BOB, -5, -10, 2), (ANN, 5, 10, 2)),
-                made("r", (BOB, 5, -5, 3), (ANN, -5, 5, 3), reverses="t"),
-                made("s", (BOB, 5, 0, 4), (ANN, -5, 0, 4), reverses="t"),
-            ],
-            "transfer t is reversed again",
-        ),
-        (
-            [
-                ANN_CREATED,
-                BOB_CREATED,
-                PAID,
-                PAID_BACK,
-                made("s", (BOB, -5, -5, 3), (ANN, 5, 5, 3), reverses="r"),
-            ],
-            "transfer r, itself a reversal, is reversed",
-        ),
-    ],
-)
-def test_the_audit_finds_a_fault_and_says_where(events: list[Message], breach: str) -> None:
-    assert forged(*events) == [f"position {len(events)}: {breach}"]
-
-
-def test_the_audit_finds_nothing_where_nothing_is_wrong() -> None:
-    assert forged(ANN_CREATED, BOB_CREATED, PAID, PAID_BACK) == []

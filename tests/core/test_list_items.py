@@ -19,6 +19,7 @@ from tests.core.list_commands import (
     AT_START,
     DECK,
     create,
+    deck_of,
     delete_item,
     delete_list,
     edit,
@@ -34,7 +35,7 @@ from tests.core.story import START_TIME_US, STEP_US, Story
 @pytest.fixture
 def deck() -> Story:
     """A list of the items a, b, c; the list and its items are at version 2."""
-    return Story().given(create(), insert("a", "b", "c"))
+    return deck_of("a", "b", "c")
 
 
 def item_of(story: Story, item_id: str) -> ListItem:

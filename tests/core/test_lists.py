@@ -12,18 +12,14 @@ from gapless.v1.lists_pb2 import (
     InsertListItemsRequest,
     ListCreated,
     ListDeleted,
-    ListItemDeleted,
     ListItemMoved,
-    ListItemResultRecorded,
     ListItemsInserted,
-    ListListsRequest,
     ListPlacement,
     ListReordered,
     MoveListItemRequest,
     NewListItem,
 )
 from gapless_server.core.kinds.lists import list_version
-from gapless_server.core.paging import make_token
 from tests.core.list_commands import (
     AT_END,
     AT_START,
@@ -31,6 +27,7 @@ from tests.core.list_commands import (
     after,
     before,
     create,
+    deck_of,
     delete_item,
     delete_list,
     edit,
@@ -40,7 +37,7 @@ from tests.core.list_commands import (
     reorder,
     text,
 )
-from tests.core.story import START_TIME_US, STEP_US, Story, forged
+from tests.core.story import Story
 
 
 @pytest.fixture
@@ -49,9 +46,9 @@ def story() -> Story:
 
 
 @pytest.fixture
-def deck(story: Story) -> Story:
+def deck() -> Story:
     """A list of the items a, b, c, d, e; the list and its items are at version 2."""
-    return story.given(create(), insert("a", "b", "c", "d", "e"))
+    return deck_of("a", "b", "c", "d", "e")
 
 
 class TestBeingThere:
@@ -317,68 +314,6 @@ class TestReorderings:
         assert refusal.metadata["missing"] == f"{item_ids[0]} and 4 more"
 
 
-class TestReads:
-    def test_a_list_says_how_large_it_is_and_when_it_changed(self, deck: Story) -> None:
-        deck.given(move("a", AT_END), delete_item("b"))
-
-        found = deck.read(GetListRequest(list_id=DECK)).list
-
-        assert (found.version, found.item_count) == (4, 4)
-        assert found.create_time.ToMicroseconds() == START_TIME_US + STEP_US
-        assert found.update_time.ToMicroseconds() == START_TIME_US + 4 * STEP_US
-
-    def test_pages_follow_the_order_of_the_list(self, deck: Story) -> None:
-        deck.given(reorder("c", "e", "a", "d", "b"))
-        request = GetListRequest(list_id=DECK, page_size=2)
-        pages = []
-
-        for _page in range(3):
-            page = deck.read(request)
-            pages.append("".join(item.item_id for item in page.items))
-            assert page.list.version == 3
-            request.page_token = page.next_page_token
-
-        assert (pages, request.page_token) == (["ce", "ad", "b"], "")
-
-    def test_e7_pages_of_two_versions_never_mix(self, deck: Story) -> None:
-        request = GetListRequest(list_id=DECK, page_size=2)
-        request.page_token = deck.read(request).next_page_token
-        deck.given(move("e", AT_START))
-
-        refusal = deck.then_read_refused(request, "LIST_CHANGED_BETWEEN_PAGES")
-
-        assert refusal.metadata == {"list_id": DECK, "version": "3", "page_version": "2"}
-
-    def test_a_token_of_another_list_is_refused(self, deck: Story) -> None:
-        deck.given(create("other"))
-        token = deck.read(GetListRequest(list_id=DECK, page_size=2)).next_page_token
-
-        request = GetListRequest(list_id="other", page_token=token)
-        assert deck.then_read_refused(request, "INVALID_FIELD").faults[0].field == "page_token"
-
-    @pytest.mark.parametrize("index", [-(2**63), -9, 5, 2**63 - 1])
-    def test_a_token_that_somebody_made_up_breaks_nothing(self, deck: Story, index: int) -> None:
-        request = GetListRequest(list_id=DECK)
-        request.page_token = make_token(request, (2, index))
-
-        found = [item.item_id for item in deck.read(request).items]
-
-        assert found == (["a", "b", "c", "d", "e"] if index < 0 else [])
-
-    def test_the_lists_are_listed_in_the_order_of_their_ids(self, deck: Story) -> None:
-        deck.given(create("b"), create("a"), create("z"), DeleteListRequest(list_id="b"))
-        request = ListListsRequest(page_size=2)
-
-        first = deck.read(request)
-        request.page_token = first.next_page_token
-        second = deck.read(request)
-
-        assert [one.list_id for one in first.lists] == ["a", DECK]
-        assert first.lists[1].item_count == 5
-        assert [one.list_id for one in second.lists] == ["z"]
-        assert second.next_page_token == ""
-
-
 BAD_COMMANDS = [
     ("no items", insert(), "items"),
     ("10,001 items", insert(*map(str, range(10_001))), "items"),
@@ -451,68 +386,3 @@ def test_g10_a_replay_gives_the_same_state(deck: Story) -> None:
     deck.given(create(), insert("a"))
 
     deck.assert_sound()
-
-
-CREATED = ListCreated(list_id=DECK, list_version=1)
-INSERTED = ListItemsInserted(
-    list_id=DECK, items=[NewListItem(item_id="a"), NewListItem(item_id="b")], list_version=2
-)
-AUDITED: list[tuple[str, list[Message], str]] = [
-    ("a gap in the versions", [ListCreated(list_id=DECK, list_version=2)], "version 2, expected 1"),
-    (
-        "a list twice",
-        [CREATED, ListCreated(list_id=DECK, list_version=2)],
-        "already exists at ListCreated",
-    ),
-    (
-        "an event of no list",
-        [ListDeleted(list_id=DECK, list_version=1)],
-        "does not exist at ListDeleted",
-    ),
-    (
-        "an item that is not there",
-        [CREATED, ListItemDeleted(list_id=DECK, item_id="a", list_version=2)],
-        "has no item a",
-    ),
-    (
-        "a place that is not there",
-        [
-            CREATED,
-            INSERTED,
-            ListItemMoved(list_id=DECK, item_id="a", after_item_id="c", list_version=3),
-        ],
-        "has no item c",
-    ),
-    (
-        "an item twice",
-        [
-            CREATED,
-            INSERTED,
-            ListItemsInserted(list_id=DECK, items=[NewListItem(item_id="a")], list_version=3),
-        ],
-        "has item a, which is inserted",
-    ),
-    (
-        "e7 a reordering that loses an item",
-        [CREATED, INSERTED, ListReordered(list_id=DECK, item_ids=["a"], list_version=3)],
-        "has other items than its reordering",
-    ),
-    (
-        "e6 a result about another version",
-        [
-            CREATED,
-            INSERTED,
-            ListItemResultRecorded(list_id=DECK, item_id="a", item_version=1, list_version=3),
-        ],
-        "about version 1 of item a, which is at version 2",
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("events", "part"), [pytest.param(events, part, id=name) for name, events, part in AUDITED]
-)
-def test_verify_finds(events: list[Message], part: str) -> None:
-    [breach] = forged(*events)
-
-    assert part in breach

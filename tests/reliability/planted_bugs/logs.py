@@ -9,6 +9,7 @@ _SQLITE = "service/gapless_server/journal/sqlite.py"
 _CHECKPOINT = "service/gapless_server/checkpoint/sqlite.py"
 _PAGE_SUM = "service/gapless_server/checkpoint/page_sum.py"
 _CHECKPOINTS = "tests/checkpoint/test_checkpoints.py"
+_CHECKPOINT_FILES = "tests/checkpoint/test_checkpoint_files.py"
 
 BUGS = (
     PlantedBug(
@@ -106,7 +107,7 @@ BUGS = (
                 "        if found is None:\n",
             ),
         ),
-        (f"{_CHECKPOINTS}::test_c3_a_checkpoint_of_another_incarnation_is_not_used",),
+        (f"{_CHECKPOINT_FILES}::test_c3_a_checkpoint_of_another_incarnation_is_not_used",),
     ),
     PlantedBug(
         "checksums of the checkpoint are not checked",
@@ -119,7 +120,7 @@ BUGS = (
             ),
         ),
         (
-            f"{_CHECKPOINTS}::test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read",
+            f"{_CHECKPOINT_FILES}::test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_read",
         ),
     ),
     PlantedBug(
@@ -133,7 +134,7 @@ BUGS = (
             ),
         ),
         (
-            f"{_CHECKPOINTS}::test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_that",
+            f"{_CHECKPOINT_FILES}::test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_that",
         ),
     ),
     PlantedBug(
@@ -147,7 +148,7 @@ BUGS = (
             ),
         ),
         (
-            f"{_CHECKPOINTS}::test_c1_a_crash_before_the_sum_is_written_leaves_the_checkpoint_before",
+            f"{_CHECKPOINT_FILES}::test_c1_a_crash_before_the_sum_is_written_leaves_the_checkpoint_before",
         ),
     ),
     PlantedBug(
