@@ -11,10 +11,9 @@ import multiprocessing
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -22,10 +21,10 @@ import grpc
 import grpc.aio
 
 from gapless.metadata import call_metadata
-from gapless.v1.commands_pb2 import Command, PipelineRequest, PipelineResponse
+from gapless.v1.commands_pb2 import Command, PipelineRequest
 from gapless.v1.common_pb2 import Body
 from gapless.v1.messages_pb2 import PostMessageRequest
-from tests.rpc.wire import DETAILS_KEY, seen, status_pb2
+from tests.reliability.flood_tally import Tally
 from tests.scenarios.processes import Place
 
 CHANNELS: Final = ("red", "green", "blue")
@@ -33,9 +32,6 @@ PIPELINE: Final = "/gapless.v1.CommandService/Pipeline"
 POST: Final = "/gapless.v1.MessageService/PostMessage"
 # A hang must end the test; a queue that is full is not one.
 SECONDS_MAX: Final = 300.0
-
-# What gRPC's client says, and nothing else, if a stream is refused while it writes to it.
-_HIDDEN: Final = "Internal error from Core"
 
 _FRAME_DIGITS: Final = 8
 _MARK: Final = "#" * _FRAME_DIGITS
@@ -49,52 +45,46 @@ _OPTIONS: Final = [
 _context = multiprocessing.get_context("forkserver")
 
 
-@dataclass
-class Tally:
-    """What a flood was told."""
+class FrameTemplate:
+    """A frame of posts that is made once, and is then numbered as often as it is sent."""
 
-    # By frame: for each of its commands 1 if it was acknowledged and 0 if it was refused.
-    answered: dict[str, bytes] = field(default_factory=dict)
-    # By code, reason, and whether the refusal says when to come again.
-    refusals: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
-    # Refusals that gRPC's client hid.
-    hidden: int = 0
-    # Commands acknowledged in each second, by the second of the machine's clock.
-    seconds: Counter[int] = field(default_factory=Counter)
+    def __init__(self, name: str, commands: int, body_bytes: int) -> None:
+        self._name = name
+        body = Body(data=bytes(body_bytes))
+        posts = (
+            PostMessageRequest(
+                request_id=f"{name}.{_MARK}.{index}",
+                channel_id=CHANNELS[index % len(CHANNELS)],
+                sender_id="flood",
+                body=body,
+            )
+            for index in range(commands)
+        )
+        frame = PipelineRequest(commands=[Command(post_message=post) for post in posts])
+        self._data = frame.SerializeToString()
 
-    def note(self, frame: str, answered: bytes) -> None:
-        """Takes what became of the commands of a frame."""
-        self.answered[frame] = answered
-        self.seconds[int(time.monotonic())] += sum(answered)
-
-    def refuse_call(self, error: grpc.aio.AioRpcError) -> None:
-        """Takes why a call was refused."""
-        details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY)
-        if isinstance(details, bytes):
-            self.refuse(status_pb2.Status.FromString(details))
-        elif _HIDDEN in str(error.details()):
-            self.hidden += 1
-        else:
-            self.refusals[error.code().name, "", False] += 1
-
-    def refuse(self, status: status_pb2.Status, number: int = 1) -> None:
-        """Takes why commands were refused."""
-        refusal = seen(status)
-        key = (refusal.code.name, refusal.reason, refusal.retry_seconds is not None)
-        self.refusals[key] += number
+    def numbered(self, number: int) -> tuple[str, bytes]:
+        """Returns the name of a frame, which its request ids begin with, and the frame."""
+        digits = f"{number:0{_FRAME_DIGITS}}"
+        return f"{self._name}.{digits}", self._data.replace(_MARK.encode(), digits.encode())
 
 
 @dataclass(frozen=True)
 class Flood(ABC):
-    """One process of floods; `name` makes its request ids its own."""
+    """One process of floods; `name` makes its request ids its own.
+
+    It begins at a time of the machine's clock, or at once if that is over.
+    """
 
     name: str
     place: Place
     seconds: float
+    begins: float = 0.0
 
     async def run(self) -> Tally:
         """Sends until the time is over; returns once all is answered."""
         tally = Tally()
+        await asyncio.sleep(self.begins - time.monotonic())  # all of them begin together
         ends = time.monotonic() + self.seconds
         async with asyncio.timeout(self.seconds + SECONDS_MAX):
             async with grpc.aio.insecure_channel(self.place.address, options=_OPTIONS) as channel:
@@ -126,12 +116,16 @@ class _TurnedAway(Exception):
 
 @dataclass(frozen=True)
 class Frames(Flood):
-    """Streams on which so many frames are kept unanswered."""
+    """Streams on which so many frames are kept unanswered.
+
+    A patient one comes again only after the delay that it was told.
+    """
 
     streams: int = 1
     frames_unanswered: int = 2
     frame_commands: int = 200
     body_bytes: int = 100
+    patient: bool = False
 
     @property
     def calls(self) -> int:
@@ -154,7 +148,7 @@ class Frames(Flood):
         await asyncio.gather(*map(keep_open, range(self.streams)))
 
     async def _fill(self, channel: grpc.aio.Channel, tally: Tally, ends: float, name: str) -> None:
-        template = self._template(name)
+        template = FrameTemplate(name, self.frame_commands, self.body_bytes)
         call: Any = channel.stream_stream(PIPELINE)(metadata=self.metadata)
         places = asyncio.Semaphore(self.frames_unanswered)
         sent: list[str] = []
@@ -162,17 +156,19 @@ class Frames(Flood):
         async def write() -> None:
             while time.monotonic() < ends:
                 await places.acquire()
-                number = f"{len(sent):0{_FRAME_DIGITS}}"
-                sent.append(f"{name}.{number}")
-                await call.write(template.replace(_MARK.encode(), number.encode()))
+                frame, data = template.numbered(len(sent))
+                sent.append(frame)
+                await call.write(data)
             await call.done_writing()
 
         writing = asyncio.create_task(write())
         answers = 0
         try:
             while (data := await call.read()) is not grpc.aio.EOF:
-                tally.note(sent[answers], _answered(data, tally))
+                delay_seconds = tally.note_answer(sent[answers], data, self.frame_commands)
                 answers += 1
+                if self.patient:
+                    await asyncio.sleep(delay_seconds)  # as it was told
                 places.release()
         except grpc.aio.AioRpcError as error:
             writing.cancel()
@@ -185,30 +181,6 @@ class Frames(Flood):
         await writing
         if answers != len(sent):
             raise AssertionError(f"stream {name}: {len(sent)} frames, {answers} answers")
-
-    def _template(self, name: str) -> bytes:
-        """A frame in which the number of the frame is still to be put; it is as long as that."""
-        body = Body(data=bytes(self.body_bytes))
-        posts = (
-            PostMessageRequest(
-                request_id=f"{name}.{_MARK}.{index}",
-                channel_id=CHANNELS[index % len(CHANNELS)],
-                sender_id="flood",
-                body=body,
-            )
-            for index in range(self.frame_commands)
-        )
-        commands = [Command(post_message=post) for post in posts]
-        return PipelineRequest(commands=commands).SerializeToString()
-
-
-def _answered(data: bytes, tally: Tally) -> bytes:
-    """Returns which commands of a frame were acknowledged; tallies why others were refused."""
-    results = PipelineResponse.FromString(data).results
-    refused = Counter(result.error.status for result in results if result.HasField("error"))
-    for status, number in refused.items():
-        tally.refuse(status_pb2.Status.FromString(status), number)
-    return bytes(not result.HasField("error") for result in results)
 
 
 @dataclass(frozen=True)
@@ -278,7 +250,7 @@ class Streams(Flood):
         commands = PipelineRequest(commands=[Command(post_message=request)])
         try:
             await call.write(commands.SerializeToString())
-            tally.note(frame, _answered(await call.read(), tally))
+            tally.note_answer(frame, await call.read(), 1)
         except grpc.aio.AioRpcError as error:
             tally.note(frame, b"\0")
             tally.refuse_call(error)

@@ -1,8 +1,21 @@
-"""Far more than the service can do: it says so, stays as large, and serves the others (G7).
+"""Ten times what the service can do: it says so, stays as large, and serves the others (G7).
 
-Floods of frames, of unary calls and of streams keep a namespace as full as its queue allows. What
-they are refused must be RESOURCE_EXHAUSTED with the delay to come again; what they were told is
-done is in the log once, and nothing else is; another namespace is served all the while.
+First its capacity is measured: the best second of one client that keeps two frames of 1,000 posts
+unanswered. Then clients offer 12 times that in an open loop: each frame is due by the clock,
+whatever became of those before. Offered is what found a place on a stream, which has 10 of them:
+the service holds 8 unanswered frames of a stream, and the flow control of HTTP/2 keeps the others
+waiting. What is due while no stream has a place is pushed back: never sent, and counted apart. At
+least ten times the capacity must have been offered.
+
+What is refused must be RESOURCE_EXHAUSTED with the delay to come again; what was called done is in
+the log once; what was called refused is not; what its client gave up, a second after the flood
+ended, is in it once or not at all. From the end of the flood on, the same client as at first must
+have nine tenths of its throughput back within 5 s. A new service that is left alone is measured
+before and after, to tell how fast the machine is; the small tier, beside which other tests use the
+machine, judges no rates.
+
+Before that, floods of other shapes keep the queue full in a closed loop: large bodies, unary calls,
+and more streams than may be open.
 """
 
 from __future__ import annotations
@@ -10,10 +23,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 import grpc.aio
 import pytest
@@ -21,10 +34,12 @@ import pytest
 from gapless.testing import SubprocessServer
 from gapless.v1.messages_pb2 import PostMessageResponse
 from gapless_server.settings import MIB, Settings
-from tests.reliability.floods import CHANNELS, Flood, Frames, Streams, Tally, Unary, flooding
+from tests.reliability.flood_tally import Tally
+from tests.reliability.floods import CHANNELS, Flood, flooding
 from tests.reliability.harness import Run, harness
+from tests.reliability.overload_sizes import FULL, SMALL, Size
 from tests.reliability.stored_logs import breaches, stored_entries
-from tests.rpc.wire import Wire, open_wire, post
+from tests.rpc.wire import open_wire, post
 from tests.scenarios.processes import Place
 
 FLOODED, QUIET = "flooded", "quiet"
@@ -43,24 +58,19 @@ COMMITTED_COMMAND_BYTES: Final = 250
 # A round is there as entries, as the journal writes it, as answers and as the messages of these.
 COPIES_OF_A_ROUND: Final = 4
 
-# Small limits are reached with little.
-SMALL_LIMITS: Final[dict[str, Any]] = {
-    "queue_commands_max": 1000,
-    "queue_bytes_max": 4 * MIB,
-    "round_bytes_max": 4 * MIB,
-    "feed_bytes_max": MIB,
-    "pipeline_streams_max": 20,
-}
-
 SAMPLE_SECONDS: Final = 0.1
-# What the throughput is compared over, before and after; and how soon it must be back.
-NORMAL_SECONDS: Final = 8
+# What counts as an overload.
+OFFERED_TIMES_MIN: Final = 10
+# Until all processes of a flood have started.
+START_SECONDS: Final = 3.0
+# How soon how much of the throughput must be back.
 BACK_SECONDS: Final = 5
 BACK_SHARE: Final = 0.9
 
 PROMISED = [
     "answered_lost", "refused_done", "commands_twice", "breaches", "other_refusals",
-    "others_not_served", "never_refused", "memory_mib_over", "not_back_to_normal",
+    "others_not_served", "never_refused", "offered_too_little", "memory_mib_over",
+    "not_back_to_normal",
 ]  # fmt: skip
 
 
@@ -95,7 +105,7 @@ async def watch_memory(server: SubprocessServer) -> list[float]:
         return found
 
 
-async def serve_others(run: Run, address: str) -> list[float]:
+async def serve_others(run: Run, address: str, name: str) -> list[float]:
     """Posts to another namespace, one after another, until cancelled; returns how long each took.
 
     None of it may be refused, and each must be answered within the patience of `Wire`.
@@ -106,7 +116,7 @@ async def serve_others(run: Run, address: str) -> list[float]:
         try:
             while True:
                 began = time.monotonic()
-                request = post(f"quiet-{len(seconds)}").post_message
+                request = post(f"{name}-{len(seconds)}").post_message
                 await wire.call("MessageService/PostMessage", request, PostMessageResponse)
                 seconds.append(time.monotonic() - began)
                 await asyncio.sleep(SAMPLE_SECONDS)  # a quiet client
@@ -122,31 +132,22 @@ async def finish(task: asyncio.Task[list[float]]) -> list[float]:
     return await task
 
 
-def floods(place: Place, seconds: float, *, full: bool) -> list[Flood]:
-    """What is sent in the size of the tier: several times what the queue has room for."""
-    if not full:
-        # Of each stream 8 frames are taken in: more than a round and a full queue hold together.
-        return [
-            Frames("frames", place, seconds, streams=4, frames_unanswered=10, frame_commands=100),
-            Unary("unary", place, seconds, calls_unanswered=200),
-            Streams("streams", place, seconds, streams=40),
-        ]
-    return [
-        Frames("frames", place, seconds, streams=20, frames_unanswered=10, frame_commands=1000),
-        Frames(
-            "large", place, seconds / 6, streams=8, frames_unanswered=10, frame_commands=50,
-            body_bytes=40_000,
-        ),
-        Unary("unary", place, seconds, calls_unanswered=2000),
-        Streams("streams", place, seconds, streams=1200),
-    ]  # fmt: skip
+async def overload(
+    run: Run, server: SubprocessServer, floods: Sequence[Flood], *after: Flood
+) -> list[Tally]:
+    """Runs floods, and what comes after them; returns what they were told, in this order.
 
-
-async def normal(place: Place, name: str, seconds: float) -> Tally:
-    """Sends as one busy client would, which is never refused."""
-    with flooding(Frames(name, place, seconds)) as running:
-        [tally] = await running.tallies()
-    return tally
+    Another namespace must be served all the while.
+    """
+    name = floods[0].name
+    others = asyncio.create_task(serve_others(run, server.address, name))
+    with flooding(*floods, *after) as running:
+        tallies = await running.tallies()
+    seconds = await finish(others)
+    run.count("served_others", len(seconds))
+    run.count(f"others_ms_median {name}", round(median(seconds) * 1000))
+    run.count(f"others_ms_max {name}", round(max(seconds) * 1000))
+    return tallies
 
 
 def rates(tally: Tally) -> list[int]:
@@ -154,26 +155,33 @@ def rates(tally: Tally) -> list[int]:
     return [number for _second, number in sorted(tally.seconds.items())][1:-1]
 
 
-async def overload(run: Run, server: SubprocessServer, place: Place, *, full: bool) -> list[Tally]:
-    """Runs the floods; returns what they were told."""
-    sent = floods(place, run.times, full=full)
-    memory = asyncio.create_task(watch_memory(server))
-    others = asyncio.create_task(serve_others(run, server.address))
-    with flooding(*sent) as running:
-        tallies = await running.tallies()
-    served, resident = await finish(others), await finish(memory)
-    committed = sum(sum(one) for tally in tallies for one in tally.answered.values())
-    run.count("acknowledged", committed)
-    run.count("served_others", len(served))
-    run.count("others_ms_median", round(median(served) * 1000))
-    run.count("others_ms_max", round(max(served) * 1000))
-    mib_max = memory_mib_max(server.settings, sum(flood.calls for flood in sent), committed)
+def judge_memory(
+    run: Run, settings: Settings, calls: int, tallies: list[Tally], resident: list[float]
+) -> None:
+    """The service must be no larger than its settings say, and what it must remember."""
+    mib_max = memory_mib_max(settings, calls, sum(tally.acknowledged for tally in tallies))
     run.count("resident_mib_max", round(max(resident)))
     run.count("resident_mib_halfway", round(max(resident[: len(resident) // 2])))
     run.count("resident_mib_bound", round(mib_max))
     if max(resident) > mib_max:
         run.violation("memory_mib_over", f"{max(resident):.0f} MiB, and {mib_max:.0f} are enough")
-    return tallies
+
+
+def judge_offer(run: Run, tallies: list[Tally], capacity: float, *, at_least: int) -> None:
+    """What was offered must have been so many times the capacity."""
+    offered = sum(tally.sent for tally in tallies)
+    counted = {
+        "due": sum(tally.due for tally in tallies),
+        "offered": offered,
+        "pushed_back": sum(tally.pushed_back for tally in tallies),
+        "given_up": sum(sum(tally.given_up.values()) for tally in tallies),
+        "acknowledged_meanwhile": sum(tally.acknowledged for tally in tallies),
+        "capacity_per_second": round(capacity),
+        "offered_percent_of_capacity": round(100 * offered / (capacity * run.times)),
+    }
+    run.counts.update(counted)
+    if offered < at_least * capacity * run.times:
+        run.violation("offered_too_little", f"{offered} commands: {counted}")
 
 
 def judge_refusals(run: Run, tallies: list[Tally]) -> None:
@@ -197,27 +205,36 @@ def frames_in_the_log(data: Path) -> Iterator[tuple[str, int]]:
 
 
 def judge_log(run: Run, data: Path, tallies: list[Tally]) -> None:
-    """What was acknowledged must be in the log once, and nothing else."""
+    """What was acknowledged must be in the log once, and nothing else but what was given up."""
     answered = {frame: one for tally in tallies for frame, one in tally.answered.items()}
+    given_up = {frame: one for tally in tallies for frame, one in tally.given_up.items()}
     found = {frame: bytearray(len(one)) for frame, one in answered.items()}
+    found |= {frame: bytearray(commands) for frame, commands in given_up.items()}
     for frame, index in frames_in_the_log(data):
         found[frame][index] += 1
-    for frame, expected in answered.items():
-        for index, (times, was) in enumerate(zip(found[frame], expected, strict=True)):
-            if times != was:
-                wrong = ("answered_lost" if was else "refused_done") if times < 2 else ""
-                what = f"{frame}.{index} is in the log {times} times, and not {was}"
-                run.violation(wrong or "commands_twice", what)
+    for frame, times in found.items():
+        expected = answered.get(frame) or times.replace(b"\2", b"\1")
+        if times != expected:
+            tell_difference(run, frame, times, expected)
     for namespace in (FLOODED, QUIET):
         for breach in breaches(data, namespace):
             run.violation("breaches", breach)
 
 
-def judge_return(run: Run, before: Tally, after: Tally) -> None:
-    """The throughput must be back soon; as of what it was before, or is from then on."""
-    soon, later = rates(after)[: BACK_SECONDS - 1], rates(after)[BACK_SECONDS - 1 :]
-    usual = min(median(rates(before)), median(later))
-    run.count("commands_per_second_before", round(median(rates(before))))
+def tell_difference(run: Run, frame: str, found: Sequence[int], expected: Sequence[int]) -> None:
+    for index, (times, was) in enumerate(zip(found, expected, strict=True)):
+        if times != was:
+            wrong = ("answered_lost" if was else "refused_done") if times < 2 else ""
+            what = f"{frame}.{index} is in the log {times} times, and not {was}"
+            run.violation(wrong or "commands_twice", what)
+
+
+def judge_return(run: Run, usual: float, after: Tally, ended: float) -> None:
+    """The throughput must be back soon after the flood has ended."""
+    seconds = sorted(after.seconds.items())[:-1]
+    soon = [number for second, number in seconds if second <= ended + BACK_SECONDS - 1]
+    later = [number for second, number in seconds if second > ended + BACK_SECONDS - 1]
+    run.count("commands_per_second_usual", round(usual))
     run.count("commands_per_second_within_5_s", max(soon))
     run.count("commands_per_second_after", round(median(later)))
     if max(soon) < BACK_SHARE * usual:
@@ -225,36 +242,63 @@ def judge_return(run: Run, before: Tally, after: Tally) -> None:
         run.violation("not_back_to_normal", text)
 
 
-async def whole_run(run: Run, server: SubprocessServer, *, full: bool) -> list[Tally]:
+async def make_channels(place: Place) -> None:
+    async for wire in open_wire(place.address, place.namespace):
+        for channel_id in CHANNELS:
+            await wire.create_channel(channel_id)
+
+
+async def alone(flood: Flood) -> Tally:
+    """Runs a flood that is none, since nothing else is sent meanwhile."""
+    with flooding(flood) as running:
+        [tally] = await running.tallies()
+    return tally
+
+
+async def machine_rate(size: Size) -> float:
+    """Returns what a new service that is left alone does a second: how fast the machine is now."""
+    with SubprocessServer(**size.settings) as server:
+        place = Place(server.address, FLOODED)
+        await make_channels(place)
+        return median(rates(await alone(size.probe(place, "alone", size.probe_seconds))))
+
+
+async def whole_run(run: Run, server: SubprocessServer, size: Size) -> list[Tally]:
     """Returns what every client was told."""
     place = Place(server.address, FLOODED)
-    async for wire in open_wire(server.address, FLOODED):
-        await make_channels(wire)
-    before = await normal(place, "before", NORMAL_SECONDS if full else 1)
-    tallies = await overload(run, server, place, full=full)
-    after = await normal(place, "after", BACK_SECONDS + NORMAL_SECONDS if full else 1)
+    await make_channels(place)
+    memory = asyncio.create_task(watch_memory(server))
+    machine_before = await machine_rate(size) if size.is_judged else 0.0
+    before = await alone(size.probe(place, "before", size.probe_seconds))
+    capacity = max(before.seconds.values())
+
+    shapes = size.shapes(place)
+    of_shapes = await overload(run, server, shapes)
+    begins = time.monotonic() + START_SECONDS
+    ended = begins + run.times
+    scheduled = size.scheduled(place, run.times, begins, capacity)
+    after_seconds = size.probe_seconds + (BACK_SECONDS if size.is_judged else 0)
+    probe = size.probe(place, "after", after_seconds, ended)
+    *of_schedule, after = await overload(run, server, scheduled, probe)
+
+    tallies = [before, *of_shapes, *of_schedule, after]
+    calls = max(sum(flood.calls for flood in one) for one in (shapes, scheduled))
+    judge_memory(run, server.settings, calls, tallies, await finish(memory))
     judge_refusals(run, tallies)
-    for tally in (before, after):
-        if tally.refusals:
-            run.violation("not_back_to_normal", f"one client alone was refused {tally.refusals}")
-    if full:
-        # In the small tier other tests use the machine; there it only has to be served in full.
-        judge_return(run, before, after)
-    return [before, *tallies, after]
-
-
-async def make_channels(wire: Wire) -> None:
-    for channel_id in CHANNELS:
-        await wire.create_channel(channel_id)
+    judge_offer(run, of_schedule, capacity, at_least=OFFERED_TIMES_MIN if size.is_judged else 1)
+    if size.is_judged:
+        machine = await machine_rate(size) / machine_before
+        run.count("machine_percent_of_before", round(100 * machine))
+        judge_return(run, machine * median(rates(before)), after, ended)
+    return tallies
 
 
 @pytest.mark.timeout(0)
-def test_g7_far_too_much_is_refused_with_a_delay_and_changes_nothing_for_others(
+def test_g7_ten_times_too_much_is_refused_with_a_delay_and_changes_nothing_for_others(
     tmp_path: Path,
 ) -> None:
-    with harness("overload", small=3, full=60, promised=PROMISED) as run:
-        full = run.tier == "full"
-        limits = {} if full else SMALL_LIMITS
-        with SubprocessServer(directory=tmp_path, **limits) as server:
-            tallies = asyncio.run(whole_run(run, server, full=full))
+    with harness("overload", small=2, full=60, promised=PROMISED) as run:
+        size = FULL if run.tier == "full" else SMALL
+        with SubprocessServer(directory=tmp_path, **size.settings) as server:
+            tallies = asyncio.run(whole_run(run, server, size))
         judge_log(run, server.settings.data, tallies)
