@@ -8,6 +8,7 @@ right then, before the next command: nobody comes between.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from gapless.v1 import errors_pb2
@@ -56,12 +57,8 @@ class RoundDecider:
         self._lines = lines
         self._load_round = load_round
         self._loaded = loaded
+        self._limits = limits
         self._bytes_max = limits.round_bytes_max
-        self._too_much = Refused(
-            errors_pb2.ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH,
-            retry_after_seconds=limits.retry_after_seconds,
-            bytes_max=limits.round_bytes_max,
-        )
         self._breath = breath
         # Whose outcomes are to be released once the round is durable.
         self.decided: list[Decided] = []
@@ -126,6 +123,15 @@ class RoundDecider:
             if builder.unwritten >= COMMANDS_AT_A_TIME:
                 await self._write()
         self.decided.append(Decided(frame, outcomes))
+
+    @cached_property
+    def _too_much(self) -> Refused:
+        """One for a whole round, and rarely any: it costs as much as a command."""
+        return Refused(
+            errors_pb2.ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH,
+            retry_after_seconds=self._limits.retry_after_seconds,
+            bytes_max=self._bytes_max,
+        )
 
     async def _write(self) -> None:
         for _ in self._builder.write_in_steps():

@@ -17,7 +17,7 @@ from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel, whole_answer
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept
+from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.breath import Breath, Sharing
 from gapless_server.writer.clock import LogClock, LogTime
@@ -346,11 +346,14 @@ class Namespace:
         self._frames_in_round, self._decided = [], []
         if self._on_round is not None:
             self._on_round(self.name, decided)
-        await self._reads.answer_all(self._history.state)
+        if self._reads:
+            await self._reads.answer_all(self._history.state)
 
     async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
         """Makes a round durable and known. Raises NotKept or Corrupt; then nothing is."""
-        rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        rewritten: list[Round] = []
+        if builder.erasures:
+            rewritten = await rewritten_rounds(self._journal, builder.erasures)
         if (record := builder.seal(rewritten)) is None:
             return
         if rewritten:
