@@ -35,8 +35,10 @@ def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]
     return dict(sorted(found.items()))
 
 
-async def rewritten_rounds(journal: Journal, erasing: Iterable[ErasingEvent]) -> list[Round]:
+async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) -> list[Round]:
     """Returns the rounds in the journal that erasures change, without the erased content."""
+    if not erasing:  # as in nearly every round
+        return []
     waiting = by_position(erasing)
     head_position = journal.head.position
     positions = deque(position for position in waiting if position <= head_position)

@@ -17,13 +17,14 @@ from gapless_server.checkpoint.port import Checkpoint, Damaged
 from gapless_server.core.kernel import Kernel, whole_answer
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept, Round
+from gapless_server.journal.port import Corrupt, Head, Journal, NoRoom, NotKept
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.breath import Breath, Sharing
 from gapless_server.writer.clock import LogClock, LogTime
 from gapless_server.writer.deciding import Decided, RoundDecider
 from gapless_server.writer.erasure import rewritten_rounds
 from gapless_server.writer.feed import CommittedRound, Feed
+from gapless_server.writer.gathering import Gathering
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
@@ -69,6 +70,7 @@ class Namespace:
         self.feed = Feed(limits.feed_bytes_max)
         self._log_reader = LogReader(name, journal, self.feed, lambda: self.head.position)
         self._queue = FrameQueue(name, limits)
+        self._gathering = Gathering(self._queue)
         self._lines = Lines(name, limits)
         self._scrubber = Scrubber(
             name, journal, lambda position: self._history.scrub(position, lambda: self._committing)
@@ -263,6 +265,7 @@ class Namespace:
         try:
             while True:
                 if self._queue or self._reads or self._something_is_due():
+                    await self._gathering.wait()
                     await self._run_round(self._queue.take_round())
                 elif self._closing:
                     return
@@ -322,13 +325,9 @@ class Namespace:
             f"{time.time_us:x}{secrets.token_hex(4)}-",
             lambda position: loaded.get(position) or self.feed.entry(position),
         )
+        breath = Breath(self._sharing)
         decider = RoundDecider(
-            builder,
-            self._lines,
-            self._log_reader.entries_at,
-            loaded,
-            self._limits,
-            Breath(self._sharing),
+            builder, self._lines, self._log_reader.entries_at, loaded, self._limits, breath
         )
         decided = self._decided = decider.decided
         self._queue.put_back(await decider.decide(frames))
@@ -346,14 +345,11 @@ class Namespace:
         self._frames_in_round, self._decided = [], []
         if self._on_round is not None:
             self._on_round(self.name, decided)
-        if self._reads:
-            await self._reads.answer_all(self._history.state)
+        await self._reads.answer_all(self._history.state)
 
     async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
         """Makes a round durable and known. Raises NotKept or Corrupt; then nothing is."""
-        rewritten: list[Round] = []
-        if builder.erasures:
-            rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        rewritten = await rewritten_rounds(self._journal, builder.erasures)
         if (record := builder.seal(rewritten)) is None:
             return
         if rewritten:

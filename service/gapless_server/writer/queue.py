@@ -49,6 +49,10 @@ class FrameQueue:
         """How many frames wait."""
         return len(self._frames)
 
+    def has_only_calls(self) -> bool:
+        """Whether no frame is one of a pipeline."""
+        return all(frame.may_wait for frame in self._frames)
+
     def put(self, frame: Frame) -> None:
         """Adds a frame. Raises Refused, reason QUEUE_FULL."""
         limits = self._limits

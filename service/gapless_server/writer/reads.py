@@ -53,6 +53,8 @@ class Reads:
         Raises Damaged where state cannot be had from the disk; whoever was not answered then
         still waits.
         """
+        if not self._waiting:
+            return
         breath = Breath()
         left = len(self._waiting)
         while left and self._waiting:
