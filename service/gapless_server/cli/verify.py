@@ -118,9 +118,8 @@ def recount_log(
             if log.witnessed is not None:
                 recount.expect(log.witnessed)
             task = bar.add_task(f"recounting {log.name}", total=log.last_position)
-            for record in log.rounds():
-                recount.observe(record)
-                bar.update(task, completed=recount.position)
+            for position in recount.observe_log(log):
+                bar.update(task, completed=position)
             unreadable = log.faults
     except Corrupt as error:
         unreadable = [str(error)]

@@ -98,8 +98,19 @@ class LogFile:
         self._close.close()
 
     def rounds(self) -> Iterator[Round]:
-        """Yields the rounds in the order of their positions. Raises Corrupt."""
-        after = -(2**63)
+        """Yields the rounds that were there at the opening, in the order of their positions.
+
+        Raises Corrupt.
+        """
+        return self._rounds_between(-(2**63), self._newest_round)
+
+    def later_rounds(self) -> Iterator[Round]:
+        """Yields the rounds that have been committed since. Raises Corrupt."""
+        newest = self._value("SELECT ifnull(max(first_position), 0) FROM rounds", 0)
+        return self._rounds_between(self._newest_round, newest)
+
+    def _rounds_between(self, after: int, newest: int) -> Iterator[Round]:
+        """Yields the rounds that begin after a position, up to the one that begins at `newest`."""
         while True:
             try:
                 rows = self._connection.execute(_SELECT, (after, _READ_ROUNDS)).fetchall()
@@ -109,7 +120,7 @@ class LogFile:
                 ) from error
             for *fields, since_digest in rows:
                 record = Round._make(fields)
-                if record.first_position > self._newest_round:
+                if record.first_position > newest:
                     return
                 # SQLite goes by its pages: in a damaged file they may lead it round for ever.
                 if record.first_position <= after:

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -29,6 +29,7 @@ from gapless_server.journal.reading import is_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.checkpoint_files import CheckpointFile
 from gapless_server.verify.heads import HeadCount
+from gapless_server.verify.log_files import LogFile
 from gapless_server.writer.erasure import Attestations
 from gapless_server.writer.requests import RequestIndex, request_key
 
@@ -71,6 +72,8 @@ class Recount:
         # A state on top of a fault says nothing more, so the replay ends with the first one.
         self._replays = True
         self._head = EMPTY_HEAD
+        # That of the newest round which was committed meanwhile.
+        self._later_head: Head | None = None
         self._head_time_us = 0
         self._uptime_us = 0
         self._round_count = self._entry_count = self._event_count = 0
@@ -91,6 +94,14 @@ class Recount:
     def expect(self, head: Head) -> None:
         """Adds a head that the log had before; before any round is taken."""
         self._expected.setdefault(head.position, head.chain_hash)
+
+    def observe_log(self, log: LogFile) -> Iterator[int]:
+        """Takes all rounds of a log, which may go on meanwhile; yields how far it has come."""
+        for record in log.rounds():
+            self.observe(record)
+            yield self._head.position
+        for record in log.later_rounds():
+            self._observe_later(record)
 
     def observe(self, record: Round) -> None:
         """Takes the next round of the log."""
@@ -130,10 +141,21 @@ class Recount:
         if self._checkpoint is not None and self._replays:
             self._compare_checkpoint(stored_round)
 
-    @property
-    def position(self) -> int:
-        """How far it has come."""
-        return self._head.position
+    def _observe_later(self, record: Round) -> None:
+        """Takes a round that was committed since the first was taken.
+
+        It may have erased from those that were taken; everything else in it is another recount's.
+        """
+        before = self._later_head or self._head
+        if not is_round(record) or not record.follows(before):
+            return
+        self._later_head = Head(record.last_position, record.chain_hash)
+        try:
+            stored_round = StoredRound.FromString(record.data)
+        except DecodeError:
+            return
+        self._attestations.observe_later(stored_round)
+        self._forgive_what_is_erased(stored_round)
 
     def state_digest(self) -> bytes:
         """Returns a hash of the state that the log gives: equal for equal logs, on any machine.
@@ -168,11 +190,15 @@ class Recount:
 
     def _compare_checkpoint(self, stored_round: StoredRound) -> None:
         assert self._checkpoint is not None
-        position = self._checkpoint_at.position
         if self._head == self._checkpoint_at:
             self._checkpoint_differences = self._checkpoint.differences(self._state, self._requests)
-        # What was erased since is still in it, for as long as the erasure is pending.
-        elif any(rewritten.first_position <= position for rewritten in stored_round.rewritten):
+        else:
+            self._forgive_what_is_erased(stored_round)
+
+    def _forgive_what_is_erased(self, stored_round: StoredRound) -> None:
+        """What was erased since is still in the checkpoint, while the erasure is pending."""
+        position = self._checkpoint_at.position
+        if any(rewritten.first_position <= position for rewritten in stored_round.rewritten):
             self._checkpoint_differences = []
 
     def _check_chain(self, record: Round) -> None:

@@ -98,6 +98,8 @@ class Attestations:
         self._first_position: int | None = None
         self._found: dict[int, bytes] = {}
         self._attested: dict[int, bytes] = {}
+        # What rounds may have become while they were taken.
+        self._meanwhile: set[tuple[int, bytes | None]] = set()
 
     def observe(self, record: Round, stored_round: StoredRound) -> None:
         """Takes the next round, and what its data says."""
@@ -107,6 +109,14 @@ class Attestations:
             self._found[record.first_position] = digest_of(record.data)
         for rewritten in stored_round.rewritten:
             self._attested[rewritten.first_position] = rewritten.data_digest
+
+    def observe_later(self, stored_round: StoredRound) -> None:
+        """Takes what a round says that was committed while others were taken.
+
+        Those were taken as they were before it or as they are after it.
+        """
+        for rewritten in stored_round.rewritten:
+            self._meanwhile.add((rewritten.first_position, rewritten.data_digest))
 
     def wrong(self) -> list[int]:
         """Returns the first positions of the rounds that are not as the log says, in order.
@@ -119,4 +129,5 @@ class Attestations:
             for position in self._found.keys() | self._attested.keys()
             if position >= observed_from
             and self._attested.get(position) != self._found.get(position)
+            and (position, self._found.get(position)) not in self._meanwhile
         )
