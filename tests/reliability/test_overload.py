@@ -285,7 +285,7 @@ async def whole_run(run: Run, server: SubprocessServer, size: Size) -> list[Tall
     calls = max(sum(flood.calls for flood in one) for one in (shapes, scheduled))
     judge_memory(run, server.settings, calls, tallies, await finish(memory))
     judge_refusals(run, tallies)
-    judge_offer(run, of_schedule, capacity, at_least=OFFERED_TIMES_MIN if size.is_judged else 1)
+    judge_offer(run, of_schedule, capacity, at_least=OFFERED_TIMES_MIN if size.is_judged else 0)
     if size.is_judged:
         machine = await machine_rate(size) / machine_before
         run.count("machine_percent_of_before", round(100 * machine))
