@@ -139,18 +139,23 @@ def test_g3_a_request_that_was_answered_before_the_backup_has_the_same_answer_af
     assert (next_one.sequence, next_one.receipt.position) == (2, 4)
 
 
-def test_g6_a_cursor_of_before_the_restore_is_told_that_the_log_is_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("handled", [1, 2])
+def test_g6_a_cursor_of_before_the_restore_is_told_that_the_log_is_another(
+    tmp_path: Path, handled: int
+) -> None:
+    """Also if only the first entries of a page or a message were handled."""
     with InProcessServer(directory=tmp_path / "old") as server, server.client(NAMESPACE) as client:
         client.channels.create("c1")
-        *_, last = client.events.read()
+        client.channels.create("c2")
+        cursor = list(client.events.read())[handled - 1].cursor
         back_up(server, tmp_path / "backup")
     restore(tmp_path / "backup", tmp_path / "data")
 
     with InProcessServer(directory=tmp_path) as server, server.client(NAMESPACE) as client:
-        with pytest.raises(errors.CursorReset), client.events.watch(cursor=last.cursor) as watch:
+        with pytest.raises(errors.CursorReset), client.events.watch(cursor=cursor) as watch:
             next(iter(watch))
         with pytest.raises(errors.CursorReset):
-            list(client.events.read(cursor=last.cursor))
+            list(client.events.read(cursor=cursor))
 
 
 def test_a_position_of_before_the_restore_that_is_gone_is_refused_and_not_waited_for_for_ever(

@@ -91,6 +91,25 @@ async def test_g6_a_page_with_a_cursor_of_another_incarnation_is_refused(wire: W
     assert refusal.metadata == {"cursor_incarnation": "another", "incarnation": incarnation}
 
 
+async def test_g6_a_cursor_from_before_the_first_entries_is_of_the_incarnation_they_were_read_in(
+    wire: Wire,
+) -> None:
+    """Whoever handled some of them keeps it, and skips as many when they come again."""
+    await wire.create_channel()
+    watched = await watch(wire, from_start=True).until("entries")
+    page = await read_page(wire)
+    assert watched.entries.start_cursor == page.start_cursor
+    here = read_cursor(page.start_cursor)
+
+    elsewhere = write_cursor(here._replace(incarnation="another"))
+    refusal = await wire.refusal("EventService/ReadEvents", ReadEventsRequest(cursor=elsewhere))
+    reset = await watch(wire, cursor=elsewhere).next()
+
+    assert here.position == 0
+    assert refusal.reason == "CURSOR_RESET"
+    assert reset.reset.incarnation == here.incarnation
+
+
 async def test_a_cursor_with_which_nothing_was_read_holds_in_every_incarnation(
     wire: Wire,
 ) -> None:

@@ -12,10 +12,15 @@ from gapless_server.core.refusals import invalid_field
 
 
 class Cursor(NamedTuple):
-    """The position up to which the log of an incarnation has been read."""
+    """The position up to which the log of an incarnation has been read.
+
+    `in_part` is set where something after it was read as well: readers who handle the entries of a
+    message one by one keep this cursor until they have come to the end of them.
+    """
 
     incarnation: str
     position: int
+    in_part: bool = False
 
 
 def write_cursor(cursor: Cursor) -> str:

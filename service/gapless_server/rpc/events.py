@@ -149,7 +149,8 @@ class EventServicer:
                     if self._fanout.stopped():
                         return
                 is_first = False
-                start_cursor, position = _cursor(namespace, position), reached
+                start_cursor = _cursor(namespace, position, in_part=True)
+                position = reached
                 if entries:
                     pulse.beat()
                     yield _with_entries(entries, start_cursor, _cursor(namespace, position))
@@ -181,7 +182,7 @@ class EventServicer:
             entries, position = await self._page(namespace, cursor.position, wanted, items_max)
             return ReadEventsResponse(
                 entries=entries,
-                start_cursor=write_cursor(cursor),
+                start_cursor=_cursor(namespace, cursor.position, in_part=True),
                 cursor=_cursor(namespace, position),
                 end_of_log=position >= namespace.head.position,
             )
@@ -246,8 +247,8 @@ class _Pulse:
         return self.seconds_left == 0
 
 
-def _cursor(namespace: Namespace, position: int) -> str:
-    return write_cursor(Cursor(namespace.incarnation, position))
+def _cursor(namespace: Namespace, position: int, *, in_part: bool = False) -> str:
+    return write_cursor(Cursor(namespace.incarnation, position, in_part))
 
 
 def _given_cursor(text: str, namespace: Namespace) -> Cursor:
@@ -256,7 +257,7 @@ def _given_cursor(text: str, namespace: Namespace) -> Cursor:
     Raises Refused, reason INVALID_FIELD, if it is none or stands where the log has not come to.
     """
     cursor = read_cursor(text)
-    if cursor.position == 0:
+    if cursor.position == 0 and not cursor.in_part:
         # Nothing was read with it that another incarnation could have made wrong.
         return Cursor(namespace.incarnation, 0)
     if cursor.incarnation == namespace.incarnation and cursor.position > namespace.head.position:
