@@ -153,6 +153,16 @@ def test_a_key_is_read_back_from_its_bytes(key: Key) -> None:
     assert encode_key(key) < AFTER_ALL_KEYS
 
 
+@given(keys, st.data())
+def test_bytes_that_break_off_or_go_on_are_no_key(key: Key, data: st.DataObject) -> None:
+    whole = encode_key(key)
+    kept_bytes = data.draw(st.integers(0, len(whole) - 1))
+
+    for other in (whole[:kept_bytes], whole + b"\x00"):
+        with pytest.raises(ValueError, match=r"key |not found"):
+            decode_key(other)
+
+
 @given(
     st.tuples(st.text(max_size=3), st.integers(0, 300)),
     st.tuples(st.text(max_size=3), st.integers(0, 300)),

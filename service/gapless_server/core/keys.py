@@ -12,6 +12,8 @@ Key = str | int | tuple["Key", ...]
 _TUPLE, _STRING, _INTEGER = b"\x01", b"\x02", b"\x03"
 # Ends a string and a tuple: smaller than anything that could follow in a longer one.
 _END = b"\x00"
+# The same as numbers, which are compared in half the time.
+_TUPLE_BYTE, _STRING_BYTE, _INTEGER_BYTE, _END_BYTE = _TUPLE[0], _STRING[0], _INTEGER[0], _END[0]
 # A NUL within a string, told apart from its end.
 _ESCAPED_NUL = b"\x00\xff"
 # Comes after the bytes of every key.
@@ -31,36 +33,45 @@ def encode_key(key: Key) -> bytes:
 
 def decode_key(data: bytes) -> Key:
     """Returns the key of `encode_key`'s bytes. Raises ValueError for other bytes."""
-    key, end = _decode(data, 0)
+    key, end = _first_key(data)
     if end != len(data):
-        raise ValueError(f"key {data.hex()} goes on after its end at byte {end}")
+        raise ValueError(f"key {data.hex()} does not end at its last byte but at byte {end}")
     return key
 
 
 def split_keys(data: bytes) -> tuple[Key, Key]:
     """Returns the two keys whose bytes stand one after the other."""
-    first, end = _decode(data, 0)
+    first, end = _first_key(data)
     return first, decode_key(data[end:])
 
 
+def _first_key(data: bytes) -> tuple[Key, int]:
+    try:
+        return _decode(data, 0)
+    except IndexError:
+        raise ValueError(f"key {data.hex()} breaks off") from None
+
+
 def _decode(data: bytes, start: int) -> tuple[Key, int]:
-    tag, offset = data[start : start + 1], start + 1
-    if tag == _STRING:
+    tag, offset = data[start], start + 1
+    if tag == _STRING_BYTE:
         return _decode_string(data, offset)
-    if tag == _INTEGER:
+    if tag == _INTEGER_BYTE:
         end = offset + _INTEGER_BYTES
         return int.from_bytes(data[offset:end], "big") - _INTEGER_OFFSET, end
-    if tag != _TUPLE:
+    if tag != _TUPLE_BYTE:
         raise ValueError(f"key {data.hex()} has an unknown tag at byte {start}")
     parts: list[Key] = []
-    while data[offset : offset + 1] != _END:
+    while data[offset] != _END_BYTE:
         part, offset = _decode(data, offset)
         parts.append(part)
     return tuple(parts), offset + 1
 
 
 def _decode_string(data: bytes, start: int) -> tuple[str, int]:
-    end = data.index(_END, start)
+    end = data.index(_END_BYTE, start)
+    if data[end : end + 2] != _ESCAPED_NUL:
+        return data[start:end].decode(), end + 1
     while data[end : end + 2] == _ESCAPED_NUL:
-        end = data.index(_END, end + 2)
+        end = data.index(_END_BYTE, end + 2)
     return data[start:end].replace(_ESCAPED_NUL, _END).decode(), end + 1
