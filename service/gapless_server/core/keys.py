@@ -16,6 +16,7 @@ _END = b"\x00"
 _TUPLE_BYTE, _STRING_BYTE, _INTEGER_BYTE, _END_BYTE = _TUPLE[0], _STRING[0], _INTEGER[0], _END[0]
 # A NUL within a string, told apart from its end.
 _ESCAPED_NUL = b"\x00\xff"
+_ESCAPE_BYTE = _ESCAPED_NUL[1]
 # Comes after the bytes of every key.
 AFTER_ALL_KEYS = b"\xff"
 _INTEGER_BYTES = 9
@@ -62,7 +63,14 @@ def _decode(data: bytes, start: int) -> tuple[Key, int]:
     if tag != _TUPLE_BYTE:
         raise ValueError(f"key {data.hex()} has an unknown tag at byte {start}")
     parts: list[Key] = []
-    while data[offset] != _END_BYTE:
+    while (tag := data[offset]) != _END_BYTE:
+        # A string without NUL right here, as lists of thousands are read: nearly every one.
+        if tag == _STRING_BYTE:
+            end = data.index(_END_BYTE, offset)
+            if data[end + 1] != _ESCAPE_BYTE:
+                parts.append(data[offset + 1 : end].decode())
+                offset = end + 1
+                continue
         part, offset = _decode(data, offset)
         parts.append(part)
     return tuple(parts), offset + 1
@@ -70,8 +78,6 @@ def _decode(data: bytes, start: int) -> tuple[Key, int]:
 
 def _decode_string(data: bytes, start: int) -> tuple[str, int]:
     end = data.index(_END_BYTE, start)
-    if data[end : end + 2] != _ESCAPED_NUL:
-        return data[start:end].decode(), end + 1
     while data[end : end + 2] == _ESCAPED_NUL:
         end = data.index(_END_BYTE, end + 2)
     return data[start:end].replace(_ESCAPED_NUL, _END).decode(), end + 1
