@@ -62,6 +62,38 @@ BUGS = (
         (f"{_LIMITS}::test_g7_a_queue_gives_the_bytes_back_of_what_was_committed",),
     ),
     PlantedBug(
+        "frames of callers who have gone are run before those of others",
+        "G7",
+        (
+            Edit(
+                _QUEUE,
+                "            if frame.outcomes.cancelled():\n",
+                "            if False:\n",
+            ),
+        ),
+        (
+            f"{_LIMITS}"
+            "::test_g7_frames_whose_callers_have_gone_are_dropped_and_give_their_room_back",
+            "tests/rpc/test_callers_gone.py"
+            "::test_g7_frames_of_a_stream_whose_client_has_gone_are_dropped_before_their_round",
+        ),
+    ),
+    PlantedBug(
+        "what is refused for a full queue stays in memory",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/rpc/commands.py",
+                "[refusal.with_traceback(None)]",
+                "[refusal]",
+            ),
+        ),
+        (
+            "tests/rpc/test_refused_memory.py"
+            "::test_g7_frames_refused_for_a_full_queue_hold_nothing_while_their_answers_wait",
+        ),
+    ),
+    PlantedBug(
         "draining drops what is queued",
         "G3",
         (

@@ -112,4 +112,21 @@ BUGS = (
             "::test_g6_a_cursor_of_before_the_restore_is_told_that_the_log_is_another",
         ),
     ),
+    PlantedBug(
+        "a cursor from before the first entries holds in every incarnation",
+        "G6",
+        (
+            Edit(
+                _EVENTS,
+                "    if cursor.position == 0 and not cursor.in_part:\n",
+                "    if cursor.position == 0:\n",
+            ),
+        ),
+        (
+            "tests/backup/test_backup.py"
+            "::test_g6_a_cursor_of_before_the_restore_is_told_that_the_log_is_another",
+            "tests/rpc/test_cursors.py"
+            "::test_g6_a_cursor_from_before_the_first_entries_is_of_the_incarnation_they_were_read_in",
+        ),
+    ),
 )
