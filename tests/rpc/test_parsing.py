@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.common_pb2 import Body
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.parsing import (
     LOOKS_MAX,
     UNCOUNTED_BYTES_MAX,
+    command_parser,
     malformed,
     parse,
     parse_frame,
@@ -123,3 +125,22 @@ def test_g7_a_fault_is_looked_for_in_so_many_fields_only() -> None:
 
     assert found.metadata["field"] == "channel_id"
     assert not_found.metadata["field"] == ""
+
+
+def test_the_bytes_of_a_request_are_the_command_that_holds_the_request() -> None:
+    request = PostMessageRequest(request_id="r", channel_id="c", body=Body(data=b"hello"))
+    parse_command = command_parser(PostMessageRequest, "post_message")
+
+    assert parse_command(request.SerializeToString()) == Command(post_message=request)
+    assert parse_command(b"") == Command(post_message=PostMessageRequest())
+
+
+def test_a_malformed_request_is_told_by_its_own_fields_and_not_by_those_of_the_command() -> None:
+    not_utf8 = b"\x0a\x01\xff"
+    with pytest.raises(Refused) as told:
+        command_parser(PostMessageRequest, "post_message")(not_utf8)
+
+    with pytest.raises(Refused) as expected:
+        parse(PostMessageRequest, not_utf8)
+    assert told.value.metadata == expected.value.metadata
+    assert told.value.metadata["field"] == "request_id"

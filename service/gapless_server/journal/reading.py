@@ -60,13 +60,27 @@ _IN_THE_WAY: Final = frozenset(
     }
 )
 # What is left of an extended code of SQLite without its extension.
-PRIMARY_CODE: Final = 0xFF
+_PRIMARY_CODE: Final = 0xFF
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk was full before the commit: SQLite has rolled the statement back."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether SQLite found the file damaged before the commit: it has rolled back as well."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
     """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & PRIMARY_CODE in _IN_THE_WAY:
+    if code is not None and code & _PRIMARY_CODE in _IN_THE_WAY:
         return JournalError(f"{path}: {error}")
     return Corrupt(f"{path}: {error}")
 

@@ -31,7 +31,13 @@ from gapless_server.journal.port import (
     OutcomeUnknown,
     Round,
 )
-from gapless_server.journal.reading import PRIMARY_CODE, RoundReader, require_head, unreadable
+from gapless_server.journal.reading import (
+    RoundReader,
+    is_damaged,
+    is_full,
+    require_head,
+    unreadable,
+)
 from gapless_server.journal.schema import (
     APPLICATION_ID,
     FORMAT_VERSION,
@@ -66,18 +72,11 @@ def sync_directory(path: Path) -> None:
         os.close(directory)
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether the disk was full before the commit: SQLite has rolled the statement back."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def _is_damaged(error: Exception) -> bool:
-    """Whether SQLite found the file damaged before the commit: it has rolled back as well."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & PRIMARY_CODE in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    )
+def _commit(connection: sqlite3.Connection, record: Round, witness: Witness, head: Head) -> None:
+    """Makes a round durable, and notes the head that the log has then."""
+    # In autocommit mode one statement is one transaction.
+    connection.execute(INSERT_ROUND, record[:4])
+    witness.write(head)
 
 
 class SqliteJournal:
@@ -130,15 +129,14 @@ class SqliteJournal:
         if self._writer is None:
             await self._come_into_being()
         assert self._writer is not None
+        assert self._witness is not None
+        head = Head(record.last_position, record.chain_hash)
         try:
-            # In autocommit mode one statement is one transaction. And one hop between threads, as
-            # no cursor comes back: where the loop is busy, each hop waits for the interpreter lock.
-            await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
-            self._head = Head(record.last_position, record.chain_hash)
-            assert self._witness is not None
-            self._witness.write(self._head)
+            # One hop between threads: where the loop is busy, each waits for the interpreter lock.
+            await self._writer._execute(_commit, self._writer._conn, record, self._witness, head)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
         except (sqlite3.Error, OSError) as error:
             raise self._append_failed(error) from error
+        self._head = head
 
     async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
         """Makes a round durable, and others of before as they are to be, in one transaction."""
@@ -202,9 +200,9 @@ class SqliteJournal:
             )
 
     def _append_failed(self, error: Exception) -> JournalError:
-        if _is_full(error):
+        if is_full(error):
             return NoRoom(f"{self._path}: {error}")
-        if _is_damaged(error):
+        if is_damaged(error):
             return Corrupt(f"{self._path} cannot take another round: {error}")
         self._failed = True
         return OutcomeUnknown(f"{self._path}: {error}")
@@ -292,7 +290,7 @@ class SqliteJournal:
             [[busy, *_]] = await self._writer.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
         except sqlite3.Error as error:
             # Without room for the database, the write-ahead log has been synced before that.
-            if not _is_full(error):
+            if not is_full(error):
                 raise
         else:
             if busy:

@@ -7,7 +7,7 @@ take the good ones with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command, PipelineRequest
 from gapless_server.core.refusals import FieldFault, Refused
+from gapless_server.core.wire import bytes_tag, field
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -35,6 +36,25 @@ def parse(message_type: type[AnyMessage], data: bytes) -> AnyMessage:
         return message_type.FromString(data)
     except DecodeError as error:
         raise malformed(message_type.DESCRIPTOR, data) from error
+
+
+def command_parser(request_type: type[Message], name: str) -> Callable[[bytes], Command]:
+    """Returns what makes a command of the bytes of a request; `name` is its field in Command.
+
+    In one go, as parsing the request and copying it into a command would take three times as long.
+    What it returns raises Refused as `parse` does.
+    """
+    tag = bytes_tag(Command.DESCRIPTOR.fields_by_name[name].number)
+
+    def parse_command(data: bytes) -> Command:
+        try:
+            return Command.FromString(field(tag, data))
+        except DecodeError:
+            request: Any = parse(request_type, data)
+            # It is right by itself, if its depth is just what a message may have.
+            return Command(**{name: request})
+
+    return parse_command
 
 
 def parse_frame(data: bytes, commands_max: int) -> list[Command | Refused]:
@@ -119,19 +139,19 @@ def _locate(
         for number, value in _fields(data):
             if next(looks) > LOOKS_MAX:
                 return None
-            field = descriptor.fields_by_number.get(number)
-            if field is None or not isinstance(value, bytes):
+            known = descriptor.fields_by_number.get(number)
+            if known is None or not isinstance(value, bytes):
                 continue
-            if field.type == FieldDescriptor.TYPE_STRING:
+            if known.type == FieldDescriptor.TYPE_STRING:
                 try:
                     value.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    return field.name, f"is not valid UTF-8 at byte {error.start}"
-            elif field.message_type is not None and depth < _NESTING_MAX:
-                inner = _locate(field.message_type, value, depth + 1, looks)
+                    return known.name, f"is not valid UTF-8 at byte {error.start}"
+            elif known.message_type is not None and depth < _NESTING_MAX:
+                inner = _locate(known.message_type, value, depth + 1, looks)
                 if inner is not None:
                     path, description = inner
-                    return (f"{field.name}.{path}" if path else field.name), description
+                    return (f"{known.name}.{path}" if path else known.name), description
     except ValueError as error:
         return "", str(error)
     return None

@@ -7,6 +7,7 @@ a new kind is bound without a line here.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -20,7 +21,7 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
-from gapless_server.rpc.parsing import parse
+from gapless_server.rpc.parsing import command_parser, parse
 from gapless_server.rpc.sizes import require_size
 from gapless_server.rpc.status import abort
 from gapless_server.writer.entries import Answer
@@ -32,15 +33,18 @@ UnaryHandler = Callable[[bytes, ServicerContext], Awaitable[bytes]]
 AnyService = Any
 RpcMethodHandler = Any  # generic in its stubs, not subscriptable at run time
 # Answers a parsed request of a call with a message. Raises Refused.
-Answering = Callable[[Message, CallScope], Awaitable[Message | Answer]]
+Answering = Callable[[Any, CallScope], Awaitable[Message | Answer]]
 
 
 def unary_handler(request_type: type[Message], answer: Answering) -> RpcMethodHandler:
     """Returns the handler of a method: parses, answers, and turns a refusal into a status."""
+    return _handler(partial(parse, request_type), answer)
 
+
+def _handler(parse_request: Callable[[bytes], Message], answer: Answering) -> RpcMethodHandler:
     async def handle(data: bytes, context: ServicerContext) -> bytes:
         try:
-            response = await answer(parse(request_type, data), scope_of(context))
+            response = await answer(parse_request(data), scope_of(context))
         except Refused as refusal:
             del data  # see abort
             await abort(context, refusal)
@@ -63,14 +67,6 @@ async def execute(namespaces: Namespaces, command: Command, scope: CallScope) ->
     if isinstance(outcome, Refused):
         raise outcome
     return outcome
-
-
-def _command_answer(namespaces: Namespaces, field: str) -> Answering:
-    async def answer(request: Message, scope: CallScope) -> Answer:
-        command = Command(**{field: request})  # type: ignore[arg-type]  # the field of its type
-        return await execute(namespaces, command, scope)
-
-    return answer
 
 
 def _query_answer(namespaces: Namespaces, limits: PageLimits) -> Answering:
@@ -102,15 +98,17 @@ def kind_services(kernel: Kernel) -> list[AnyService]:
 def kind_handlers(namespaces: Namespaces, limits: PageLimits) -> list[grpc.GenericRpcHandler]:
     """Returns the handlers of every kind's services, whose methods are commands or queries."""
     kernel = namespaces.kernel
-    query = _query_answer(namespaces, limits)
+    query: Answering = _query_answer(namespaces, limits)
+    run: Answering = partial(execute, namespaces)
 
     def handler(method: MethodDescriptor) -> RpcMethodHandler:
         request_type = GetMessageClass(method.input_type)
         field = kernel.command_fields.get(request_type)
-        answer = query if field is None else _command_answer(namespaces, field)
-        if field is None and request_type not in kernel.queries:
+        if field is not None:
+            return _handler(command_parser(request_type, field), run)
+        if request_type not in kernel.queries:
             raise LookupError(f"{method.full_name}: no kind has this command or query")
-        return unary_handler(request_type, answer)
+        return unary_handler(request_type, query)
 
     return [
         grpc.method_handlers_generic_handler(

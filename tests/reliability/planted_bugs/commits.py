@@ -77,7 +77,7 @@ BUGS = (
         "G8",
         (
             Edit(
-                _SQLITE,
+                "service/gapless_server/journal/reading.py",
                 '    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL\n',
                 "    return isinstance(error, sqlite3.Error)\n",
             ),
