@@ -45,12 +45,13 @@ class _Slot:
     def __init__(self, opening: asyncio.Task[Namespace]) -> None:
         self.opening = opening
         self.users = 0
-        self.last_used = asyncio.get_running_loop().time()
+        self.last_used = opening.get_loop().time()
 
     def end_use(self) -> None:
         """Takes note that one call uses it no more."""
         self.users -= 1
-        self.last_used = asyncio.get_running_loop().time()
+        # Not the running loop: a use may end with the loop, when what was left is thrown away.
+        self.last_used = self.opening.get_loop().time()
 
 
 class _Use(AbstractAsyncContextManager[Namespace]):
