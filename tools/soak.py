@@ -117,12 +117,18 @@ def names() -> list[str]:
 
 
 def commit() -> str:
-    """Says which tree was measured; a tree with changes of its own is no commit."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return described.stdout.strip()
+    """Says which tree was measured; one with changes of its own, the ledger apart, is no commit."""
+    name = _git("rev-parse", "--short", "HEAD")
+    ledger = f":(exclude){LEDGER.relative_to(ROOT)}"
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ledger)
+    return f"{name}-dirty" if changes else name
+
+
+def _git(*arguments: str) -> str:
+    ended = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return ended.stdout.strip()
 
 
 def told(line: dict[str, Any]) -> str:
