@@ -19,7 +19,11 @@ from gapless_server.checkpoint.port import (
     RequestPairs,
     RequestShard,
 )
-from gapless_server.checkpoint.sqlite import SqliteCheckpoint, SqliteCheckpointStore
+from gapless_server.checkpoint.sqlite import (
+    STATEMENT_ROWS,
+    SqliteCheckpoint,
+    SqliteCheckpointStore,
+)
 from gapless_server.core.paging import PageLimits
 from gapless_server.journal.port import Head
 from tests.limits import file_size_limited_to
@@ -273,6 +277,21 @@ async def test_a_scan_of_many_rows_gives_each_once_in_either_order(tmp_path: Pat
 
     assert upwards == keys
     assert downwards == keys[::-1]
+    await checkpoint.close()
+
+
+async def test_g10_more_rows_than_a_statement_takes_are_written_and_deleted(
+    tmp_path: Path,
+) -> None:
+    keys = [number.to_bytes(4, "big") for number in range(4 * STATEMENT_ROWS + 2)]
+    kept, gone = keys[::2], keys[1::2]
+    checkpoint = await written(tmp_path, [(key, b"old") for key in keys])
+    changed = [(key, b"new") for key in kept] + [(key, None) for key in gone]
+
+    await checkpoint.write(NEXT_HEAD, [("T", changed)], RequestPairs(), [])
+
+    found = list(checkpoint.scan("T", b"", b"\xff", descending=False))
+    assert found == [(key, b"new") for key in kept]
     await checkpoint.close()
 
 
