@@ -147,6 +147,7 @@ class Server:
                 round_bytes_max=settings.round_bytes_max,
                 line_commands_max=settings.line_commands_max,
                 checkpoint_entries=settings.checkpoint_entries,
+                checkpoint_bytes=settings.checkpoint_bytes,
                 feed_bytes_max=settings.feed_bytes_max,
                 min_position_seconds_max=settings.min_position_seconds_max,
             ),

@@ -81,6 +81,9 @@ class Settings:
         minimum=MIB,
     )
     checkpoint_entries: int = _setting(50_000, "Entries after which the state is written down.")
+    checkpoint_bytes: int = _setting(
+        32 * MIB, "Bytes of entries after which it is; so much stays in memory.", minimum=1
+    )
     line_commands_max: int = _setting(
         10_000, "Commands waiting for something held, in one namespace.", minimum=0
     )

@@ -41,7 +41,11 @@ class Disk:
 
     @asynccontextmanager
     async def namespace(
-        self, *, checkpoint_entries: int = 5, crash: bool = False
+        self,
+        *,
+        checkpoint_entries: int = 5,
+        checkpoint_bytes: int = 1_000_000,
+        crash: bool = False,
     ) -> AsyncIterator[Namespace]:
         store = SqliteJournalStore(self.directory, "nowhere")
         journal: Journal = await store.open(NAME)
@@ -53,7 +57,9 @@ class Disk:
                 KERNEL,
                 journal,
                 LogClock(ManualClock()),
-                WriterLimits(checkpoint_entries=checkpoint_entries),
+                WriterLimits(
+                    checkpoint_entries=checkpoint_entries, checkpoint_bytes=checkpoint_bytes
+                ),
                 lambda *_: None,
                 None,
                 checkpoint,
@@ -133,6 +139,22 @@ async def test_a_start_replays_only_what_came_after_the_checkpoint(disk: Disk) -
     )
 
     assert checkpoint.at.head.position == 10
+    await checkpoint.close()
+
+
+async def test_g7_few_entries_of_many_bytes_do_not_wait_in_memory_for_many_entries(
+    disk: Disk,
+) -> None:
+    limits = {"checkpoint_entries": 1000, "checkpoint_bytes": 100_000}
+    async with disk.namespace(crash=True, **limits) as namespace:
+        incarnation = namespace.incarnation
+        await run(namespace, create())
+        for number in range(4):
+            await run(namespace, post(f"r{number}", text="x" * 40_000))
+
+    checkpoint = await SqliteCheckpointStore(disk.state_path.parent).open(NAME, incarnation)
+
+    assert checkpoint.at.head.position == 4
     await checkpoint.close()
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gapless_server.core.keys import AFTER_ALL_KEYS, Key, decode_key, encode_key, split_keys
+from gapless_server.core.layers import CLEAN_BYTES_MAX
 from gapless_server.core.state import GapError, SequenceTable, State, UndoLog
 from gapless_server.core.tables import PartitionedTable
 
@@ -41,6 +42,18 @@ class DictStore:
                     self.rows.pop((table, key), None)
                 else:
                     self.rows[table, key] = row
+
+
+class CountingStore(DictStore):
+    """Counts the rows that it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets = 0
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        self.gets += 1
+        return super().get(table, key)
 
 
 class Tables:
@@ -211,3 +224,26 @@ def _uses_of_first(deleted: int) -> int:
 
 def test_a_scan_does_not_pass_what_was_deleted_since_the_last_checkpoint_row_by_row() -> None:
     assert _uses_of_first(deleted=1_000) == _uses_of_first(deleted=0)
+
+
+class LargeRows:
+    def __init__(self, undo: UndoLog) -> None:
+        self.rows: PartitionedTable[str, int, str] = PartitionedTable(undo, str)
+
+
+def test_g7_rows_that_were_read_stay_in_memory_up_to_a_number_of_bytes() -> None:
+    store, written, state = CountingStore(), State([LargeRows]), State([LargeRows])
+    written.attach(store)
+    for key in range(5):
+        written.of(LargeRows).rows.put("", key, "x" * (CLEAN_BYTES_MAX // 4))
+    store.write(written)
+    state.attach(store)
+    rows = state.of(LargeRows).rows
+
+    for key in [0, 1, 2, 3, 0, 1, 2, 3]:
+        rows.get("", key)
+    assert store.gets == 4
+
+    for key in [4, 0, 4, 0]:
+        rows.get("", key)
+    assert store.gets == 6

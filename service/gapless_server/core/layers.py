@@ -32,8 +32,9 @@ Row = TypeVar("Row")
 
 _KEY = itemgetter(0)
 
-# Read rows that a clean layer takes in before it is dropped: a bound on memory.
+# Read rows, and their bytes, that a clean layer takes in before it is dropped: a bound on memory.
 CLEAN_ROWS_MAX = 50_000
+CLEAN_BYTES_MAX = 16 * 1024 * 1024
 
 
 class RowStore(Protocol):
@@ -118,6 +119,7 @@ class Below(Generic[Partition, Key, Row]):
         self._frozen: Layer[Partition, Key, Row] = {}
         self._clean: Layer[Partition, Key, Row] = {}
         self._clean_rows_read = 0
+        self._clean_bytes_read = 0
         self._decode = msgspec.msgpack.Decoder(row_type).decode
 
     def get(self, partition: Partition, key: Key) -> Row | None:
@@ -132,11 +134,11 @@ class Below(Generic[Partition, Key, Row]):
     def _read(self, partition: Any, key: Any) -> Row | None:
         data = self._store.get(self._name, encode_key(partition) + encode_key(key))
         row = DELETED if data is None else self._decode(data)
-        if self._clean_rows_read >= CLEAN_ROWS_MAX:
-            self._clean = {}
-            self._clean_rows_read = 0
+        if self._clean_rows_read >= CLEAN_ROWS_MAX or self._clean_bytes_read >= CLEAN_BYTES_MAX:
+            self._begin_clean({})
         self._clean.setdefault(partition, Part()).rows[key] = row
         self._clean_rows_read += 1
+        self._clean_bytes_read += len(data or b"")
         return None if row is DELETED else row
 
     def scan(
@@ -203,8 +205,12 @@ class Below(Generic[Partition, Key, Row]):
 
     def thaw(self) -> None:
         """The frozen rows are in the store: from now on they are a cache."""
-        self._clean, self._frozen = self._frozen, {}
-        self._clean_rows_read = 0
+        self._begin_clean(self._frozen)
+        self._frozen = {}
+
+    def _begin_clean(self, layer: Layer[Partition, Key, Row]) -> None:
+        self._clean = layer
+        self._clean_rows_read = self._clean_bytes_read = 0
 
 
 def _without(

@@ -29,6 +29,24 @@ IMAGE_PART = 16
 IMAGE_REQUESTS_MIN = 6_250
 
 
+class Amount(NamedTuple):
+    """So much of a log."""
+
+    entries: int
+    size_bytes: int
+
+    def plus(self, other: Amount) -> Amount:
+        """Returns both together."""
+        return Amount(self.entries + other.entries, self.size_bytes + other.size_bytes)
+
+    def reaches(self, other: Amount, times: int = 1) -> bool:
+        """Whether it is so many times the other, in entries or in bytes."""
+        return self.entries >= times * other.entries or self.size_bytes >= times * other.size_bytes
+
+
+NOTHING = Amount(0, 0)
+
+
 class _Frozen(NamedTuple):
     """What one checkpoint has to write, beside the frozen rows of the state."""
 
@@ -44,26 +62,27 @@ class Checkpointer:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, state: State, requests: RequestIndex, entries_between: int
+        self, checkpoint: Checkpoint, state: State, requests: RequestIndex, between: Amount
     ) -> None:
         self._checkpoint = checkpoint
         self._state = state
         self._requests = requests
-        self._entries_between = entries_between
-        self._entries_since = 0
+        # A checkpoint is due after so much, of which the rows are in memory until then.
+        self._between = between
+        self._since = NOTHING
         # What came since shards were written last, and which of them is the next.
         self._requests_since_shards = 0
         self._next_shard = 0
         self._frozen: _Frozen | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def committed(self, entries: int, at: CheckpointHead) -> None:
+    async def committed(self, amount: Amount, at: CheckpointHead) -> None:
         """Takes note of a durable round that ends at `at`; nothing of a later one is decided."""
-        self._entries_since += entries
-        if self._entries_since < self._entries_between:
+        self._since = self._since.plus(amount)
+        if not self._since.reaches(self._between):
             return
         if self._task is not None and not self._task.done():
-            if self._entries_since < PATIENCE * self._entries_between:
+            if not self._since.reaches(self._between, PATIENCE):
                 return
             await asyncio.wait([self._task])
         self._begin(at)
@@ -105,7 +124,7 @@ class Checkpointer:
         await self.settle()
         # Twice, if a write that failed has to be made up for first.
         for _ in range(2):
-            if at is not None and (self._entries_since or self._frozen is not None):
+            if at is not None and (self._since.entries or self._frozen is not None):
                 await asyncio.wait([self._begin(at)])
         await self._checkpoint.close()
 
@@ -114,7 +133,7 @@ class Checkpointer:
         if self._frozen is None:
             self._state.freeze()
             self._frozen = self._with_requests(at)
-            self._entries_since = 0
+            self._since = NOTHING
         self._task = asyncio.create_task(self._write(self._frozen), name="checkpoint")
         return self._task
 

@@ -14,9 +14,10 @@ from gapless_server.core.state import Moment
 from gapless_server.core.times import from_timestamp
 from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, Journal, Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
-from gapless_server.writer.checkpointer import Checkpointer
+from gapless_server.writer.checkpointer import NOTHING, Amount, Checkpointer
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.erasure import Attestations
+from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.log_reader import round_at
 from gapless_server.writer.requests import RequestIndex, request_key
 
@@ -43,18 +44,18 @@ class History:
         self.head_time = LogTime(0, 0)
         self._attestations = Attestations()
         # Since the checkpointer was last told.
-        self._entries_since = 0
+        self._since = NOTHING
 
     async def load(
-        self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
+        self, journal: Journal, checkpoint: Checkpoint | None, limits: WriterLimits
     ) -> None:
         """Brings everything up to the head of the journal.
 
-        Checkpoints are written every `entries_between` entries from now on. Raises Corrupt where
-        the chain of the log is broken, or where the log ends before its checkpoint.
+        Checkpoints are written as the limits say from now on. Raises Corrupt where the chain of
+        the log is broken, or where the log ends before its checkpoint.
         """
         try:
-            await self._load(journal, checkpoint, entries_between)
+            await self._load(journal, checkpoint, limits)
         except BaseException:
             # Whoever opened the checkpoint closes it now, and not while it is being written.
             await self.settle()
@@ -62,7 +63,8 @@ class History:
 
     def advance(self, record: Round, time: LogTime) -> None:
         """Takes note that a round, whose events the state has, is durable."""
-        self._entries_since += record.last_position - self.head.position
+        entries = record.last_position - self.head.position
+        self._since = self._since.plus(Amount(entries, len(record.data)))
         self.head = Head(record.last_position, record.chain_hash)
         self.head_time = time
 
@@ -71,13 +73,13 @@ class History:
 
         The state must have the events of the durable rounds and no others.
         """
-        entries, self._entries_since = self._entries_since, 0
+        since, self._since = self._since, NOTHING
         if self._checkpointer is not None:
-            await self._checkpointer.committed(entries, self._checkpoint_head())
+            await self._checkpointer.committed(since, self._checkpoint_head())
 
     async def checkpoint_now(self) -> None:
         """Begins to write a checkpoint, as soon as none is being written."""
-        self._entries_since = 0
+        self._since = NOTHING
         if self._checkpointer is not None:
             await self._checkpointer.begin_now(self._checkpoint_head())
 
@@ -107,13 +109,12 @@ class History:
         return CheckpointHead(self.head, self.head_time.time_us, self.head_time.uptime_us)
 
     async def _load(
-        self, journal: Journal, checkpoint: Checkpoint | None, entries_between: int
+        self, journal: Journal, checkpoint: Checkpoint | None, limits: WriterLimits
     ) -> None:
         if checkpoint is not None:
             await self._take_over(journal, checkpoint)
-            self._checkpointer = Checkpointer(
-                checkpoint, self.state, self.requests, entries_between
-            )
+            between = Amount(limits.checkpoint_entries, limits.checkpoint_bytes)
+            self._checkpointer = Checkpointer(checkpoint, self.state, self.requests, between)
         await self._replay_tail(journal)
         if self.head != journal.head:
             raise Corrupt(f"namespace {self._name}: the log ends at {self.head.position}")

@@ -16,5 +16,6 @@ class WriterLimits:
     line_commands_max: int = 10_000
     feed_bytes_max: int = 16 * 1024 * 1024
     checkpoint_entries: int = 50_000
+    checkpoint_bytes: int = 32 * 1024 * 1024
     retry_after_seconds: float = 0.1
     min_position_seconds_max: float = 10.0

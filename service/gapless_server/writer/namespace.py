@@ -105,7 +105,7 @@ class Namespace:
         namespace = cls(name, kernel, journal, clock, limits, on_fatal, on_round)
         namespace._sharing = sharing or namespace._sharing
         namespace._checkpoint = checkpoint
-        await namespace._history.load(journal, checkpoint, limits.checkpoint_entries)
+        await namespace._history.load(journal, checkpoint, limits)
         clock.resume(namespace._history.head_time)
         if journal.erasure_pending:
             await namespace._scrub_from_now()
@@ -373,7 +373,7 @@ class Namespace:
         await self._history.settle()
         # Readers of the log go by the old one until the new one is complete.
         history = History(self.name, self._kernel)
-        await history.load(self._journal, self._checkpoint, self._limits.checkpoint_entries)
+        await history.load(self._journal, self._checkpoint, self._limits)
         self._history = history
         self._lines.refuse_all(refusal)
         return [Decided(frame, [refusal] * len(frame.commands)) for frame, _outcomes in decided]
