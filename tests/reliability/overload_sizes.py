@@ -25,7 +25,8 @@ class Size:
     probe_seconds: float
     shapes_seconds: float
     scheduled_processes: int
-    # Of each stream the service holds 8 frames: together more than a queue and a round.
+    # Three times as many as a queue and a round have frames: a stream is held up as long as the
+    # first frame of it waits for its turn, and what is due goes to the others meanwhile.
     scheduled_streams: int
     unary_calls: int
     # More than may be open.
@@ -85,7 +86,7 @@ FULL: Final = Size(
     probe_seconds=8,
     shapes_seconds=10,
     scheduled_processes=2,
-    scheduled_streams=120,
+    scheduled_streams=360,
     unary_calls=2000,
     streams=1200,
     large_frames=True,

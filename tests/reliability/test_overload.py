@@ -34,6 +34,7 @@ import pytest
 from gapless.testing import SubprocessServer
 from gapless.v1.messages_pb2 import PostMessageResponse
 from gapless_server.settings import MIB, Settings
+from gapless_server.writer.checkpointer import PATIENCE
 from tests.reliability.flood_tally import Tally
 from tests.reliability.floods import CHANNELS, Flood, flooding
 from tests.reliability.harness import Run, harness
@@ -53,8 +54,10 @@ START_MIB: Final = 80
 WAITING_COMMAND_KIB: Final = 4
 # A call or a stream that is open.
 CALL_KIB: Final = 48
-# What was committed: its key, and its row and request id until the next checkpoint is written.
+# What was committed: its key, its request id, and what its row takes beside its bytes.
 COMMITTED_COMMAND_BYTES: Final = 250
+# What waits for a checkpoint, what one is writing, and what the one before has written.
+LAYERS_OF_ROWS: Final = 3
 # A round is there as entries, as the journal writes it, as answers and as the messages of these.
 COPIES_OF_A_ROUND: Final = 4
 
@@ -82,6 +85,7 @@ def memory_mib_max(settings: Settings, calls: int, committed: int) -> float:
         + 2 * settings.queue_bytes_max / MIB
         + waiting * WAITING_COMMAND_KIB / 1024
         + COPIES_OF_A_ROUND * 2 * settings.round_bytes_max / MIB
+        + LAYERS_OF_ROWS * PATIENCE * settings.checkpoint_bytes / MIB
         + settings.feed_bytes_max / MIB
         + calls * CALL_KIB / 1024
         + committed * COMMITTED_COMMAND_BYTES / MIB
