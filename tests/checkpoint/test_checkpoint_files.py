@@ -98,20 +98,20 @@ class Requests:
     def __init__(self) -> None:
         self.shards: list[RequestShard] = []
         self.pairs: list[RequestPairs] = []
+        self.behind: list[list[int]] = []
 
     def load_shard(self, shard: RequestShard) -> None:
         self.shards.append(shard)
 
-    def load_pairs(self, requests: RequestPairs) -> None:
+    def load_pairs(self, requests: RequestPairs, behind: bytes) -> None:
         self.pairs.append(requests)
+        self.behind.append([number for number, is_behind in enumerate(behind) if is_behind])
 
 
-async def stored_requests(
-    checkpoint: SqliteCheckpoint,
-) -> tuple[list[RequestShard], list[RequestPairs]]:
+async def stored_requests(checkpoint: SqliteCheckpoint) -> Requests:
     requests = Requests()
     await checkpoint.load_requests(requests)
-    return requests.shards, requests.pairs
+    return requests
 
 
 def change(directory: Path, *statements: str) -> None:
@@ -153,7 +153,8 @@ async def test_c2_a_checkpoint_that_was_damaged_is_not_there(
 
     assert damaged.at == CheckpointHead()
     assert damaged.get("T", b"c") is None
-    assert await stored_requests(damaged) == ([], [])
+    requests = await stored_requests(damaged)
+    assert (requests.shards, requests.pairs) == ([], [])
     await damaged.close()
 
 
@@ -175,7 +176,9 @@ async def test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_t
 
 async def test_a_checkpoint_that_was_written_many_times_is_as_good_as_new(tmp_path: Path) -> None:
     checkpoint = await written(tmp_path, [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
-    shards = [RequestShard(n, bytes(8 * 64), n.to_bytes(8, "big")) for n in range(REQUEST_SHARDS)]
+    shards = [
+        RequestShard(n, bytes(8 * 64), n.to_bytes(8, "big"), n) for n in range(REQUEST_SHARDS)
+    ]
     more = RequestPairs(array("Q", [13, 3]), {"key": 4})
     changes: list[tuple[bytes, bytes | None]] = [(b"a", None), (b"b", b"4"), (b"d", b"5")]
     await checkpoint.write(HEAD, [("T", changes), ("U", [(b"a", b"6")])], more, shards[:100])
@@ -189,8 +192,11 @@ async def test_a_checkpoint_that_was_written_many_times_is_as_good_as_new(tmp_pa
     assert again.at == HEAD
     assert [again.get("T", key) for key in (b"a", b"b", b"c", b"d")] == [None, b"4", b"3", b"5"]
     assert again.get("U", b"a") == b"6"
-    # The first two of the tail are in every shard.
-    assert await stored_requests(again) == (shards, [more, more])
+    requests = await stored_requests(again)
+    assert requests.shards == shards
+    # The first two of the tail are in every shard, the third in those that came with it.
+    assert requests.pairs == [more, more]
+    assert requests.behind == [list(range(200)), list(range(REQUEST_SHARDS))]
     await again.close()
 
 
@@ -300,7 +306,7 @@ async def test_reading_leaves_no_file_behind(tmp_path: Path) -> None:
 
     assert checkpoint.get("T", b"k") is None
     assert list(checkpoint.scan("T", b"", b"\xff", descending=False)) == []
-    assert await stored_requests(checkpoint) == ([], [])
+    assert (await stored_requests(checkpoint)).pairs == []
     await checkpoint.close()
 
     assert list(tmp_path.glob("*")) == []  # noqa: ASYNC240 - nothing else runs here

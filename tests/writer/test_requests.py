@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 
 import pytest
 
-from gapless_server.checkpoint.port import REQUEST_SHARDS
+from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestPairs
 from gapless_server.writer.requests import RequestIndex, request_key
 
 
@@ -55,10 +56,34 @@ def test_an_index_is_the_same_after_it_was_stored(make: Callable[[], RequestInde
     for shard in shards:
         stored.load_shard(shard)
     for requests in (first, index.take_unsaved()):
-        stored.load_pairs(requests)
+        stored.load_pairs(requests, behind=bytes([1]) * REQUEST_SHARDS)
 
     assert [stored.get(key) for key in keys] == [index.get(key) for key in keys]
     assert len(stored) == len(index)
+
+
+def test_of_a_shard_that_is_not_behind_no_pair_is_looked_at() -> None:
+    stored = RequestIndex(int)
+    behind = bytearray(REQUEST_SHARDS)
+    behind[7] = 1
+
+    stored.load_pairs(RequestPairs(array("Q", [7, 1, 8, 2, REQUEST_SHARDS + 7, 3])), bytes(behind))
+
+    found = [stored.get(key) for key in ("7", "8", str(REQUEST_SHARDS + 7))]
+    assert found == [1, None, 3]
+
+
+def test_a_start_adds_any_number_of_pairs_to_one_shard() -> None:
+    stored = RequestIndex(int)
+    pairs = array("Q")
+    for number in range(1, 1001):
+        pairs.extend((number * REQUEST_SHARDS, number))
+
+    stored.load_pairs(RequestPairs(pairs), bytes([1]) * REQUEST_SHARDS)
+
+    keys = [str(number * REQUEST_SHARDS) for number in range(1, 1001)]
+    assert [stored.get(key) for key in keys] == list(range(1, 1001))
+    assert len(stored) == 1000
 
 
 def test_callers_have_request_ids_of_their_own() -> None:

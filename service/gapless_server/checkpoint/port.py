@@ -57,6 +57,8 @@ class RequestShard(NamedTuple):
     number: int
     hashes: bytes
     positions: bytes
+    filled: int
+    """How many of its slots are."""
 
 
 class RequestLoader(Protocol):
@@ -66,8 +68,11 @@ class RequestLoader(Protocol):
         """Takes a shard."""
         ...
 
-    def load_pairs(self, requests: RequestPairs) -> None:
-        """Takes pairs, some of which a shard may have had already."""
+    def load_pairs(self, requests: RequestPairs, behind: bytes) -> None:
+        """Takes pairs, some of which a shard may have had already.
+
+        `behind` has a byte for each shard: 0 if it has all of these that are its own.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ connection, inside the transaction of a checkpoint.
 from __future__ import annotations
 
 import sqlite3
+import struct
 from array import array
 from collections.abc import Iterable
 from typing import Final
@@ -23,7 +24,8 @@ from gapless_server.checkpoint.port import (
 from gapless_server.checkpoint.seals import Sealer, number_key
 
 REQUEST_TABLES: Final = (
-    # `tail_number`: the newest row of the tail that the shard has.
+    # `tail_number`: the newest row of the tail that the shard has. The positions have it as well,
+    # sealed.
     "CREATE TABLE IF NOT EXISTS request_image (shard INTEGER PRIMARY KEY,"
     " tail_number INTEGER NOT NULL, hashes BLOB NOT NULL, positions BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS request_tail"
@@ -32,17 +34,23 @@ REQUEST_TABLES: Final = (
 
 _HASHES: Final = Sealer("request_image.hashes")
 _POSITIONS: Final = Sealer("request_image.positions")
+# Before the positions: how many slots are filled, and the tail number.
+_HEADER: Final = struct.Struct(">QQ")
 _PAIRS: Final = Sealer("request_tail.pairs")
 _COLLIDED: Final = Sealer("request_tail.collided")
 
 
 def read_requests(connection: sqlite3.Connection, loader: RequestLoader) -> None:
     """Hands over the image, shard by shard, and what came after it. Raises Damaged."""
+    # Of shards that are not there, none of the tail is.
+    tail_numbers = [0] * REQUEST_SHARDS
     query = "SELECT shard, hashes, positions FROM request_image ORDER BY shard"
-    for number, hashes, positions in connection.execute(query):
+    for number, hashes, stored_positions in connection.execute(query):
         key = number_key(number)
+        positions = _POSITIONS.opened(key, stored_positions)
+        filled, tail_numbers[number] = _HEADER.unpack_from(positions)
         loader.load_shard(
-            RequestShard(number, _HASHES.opened(key, hashes), _POSITIONS.opened(key, positions))
+            RequestShard(number, _HASHES.opened(key, hashes), positions[_HEADER.size :], filled)
         )
     query = "SELECT number, pairs, collided FROM request_tail ORDER BY number"
     for number, stored_pairs, stored_collided in connection.execute(query):
@@ -51,7 +59,8 @@ def read_requests(connection: sqlite3.Connection, loader: RequestLoader) -> None
         pairs.frombytes(_PAIRS.opened(key, stored_pairs))
         collided = _COLLIDED.opened(key, stored_collided)
         loader.load_pairs(
-            RequestPairs(pairs, msgspec.msgpack.decode(collided, type=dict[str, int]))
+            RequestPairs(pairs, msgspec.msgpack.decode(collided, type=dict[str, int])),
+            bytes(tail_number < number for tail_number in tail_numbers),
         )
 
 
@@ -69,9 +78,10 @@ def write_requests(
         connection.execute(
             "INSERT INTO request_tail VALUES (?, ?, ?)", (tail_number, pairs, collided)
         )
-    for number, hashes, positions in shards:
+    for number, hashes, positions, filled in shards:
         key = number_key(number)
-        values = (_HASHES.sealed(key, hashes), _POSITIONS.sealed(key, positions))
+        headed = _HEADER.pack(filled, tail_number) + positions
+        values = (_HASHES.sealed(key, hashes), _POSITIONS.sealed(key, headed))
         connection.execute(
             "INSERT OR REPLACE INTO request_image VALUES (?, ?, ?, ?)",
             (number, tail_number, *values),

@@ -42,7 +42,7 @@ from gapless_server.journal.port import Head
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 # How many rows a scan takes at a time, so that no read is open while the state changes.
 SCAN_ROWS = 256

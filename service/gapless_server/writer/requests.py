@@ -20,8 +20,10 @@ from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestPairs, Request
 _SHARD_MASK = REQUEST_SHARDS - 1
 _SHARD_BITS = _SHARD_MASK.bit_length()
 _FIRST_CAPACITY = 64
-# A shard grows beyond three fifths: longer searches would cost more than the room.
+# A shard grows beyond three fifths: longer searches would cost more than the room. While a start
+# adds what came after a shard was stored, beyond four: growth of all at once would be long.
 _LOAD_NUMERATOR, _LOAD_DENOMINATOR = 3, 5
+_START_LOAD_NUMERATOR = 4
 # Marks a free slot; a hash that happens to be 0 counts as 1.
 _FREE = 0
 
@@ -57,12 +59,14 @@ class _Shard:
             slot = (slot + 1) & mask
         return slot
 
-    def fill(self, slot: int, value: int, position: int) -> None:
+    def fill(
+        self, slot: int, value: int, position: int, load_numerator: int = _LOAD_NUMERATOR
+    ) -> None:
         """Puts a hash into its free slot, and makes room for the next one."""
         self.hashes[slot] = value
         self.positions[slot] = position
         self.count += 1
-        if (self.count + 1) * _LOAD_DENOMINATOR > (self.mask + 1) * _LOAD_NUMERATOR:
+        if (self.count + 1) * _LOAD_DENOMINATOR > (self.mask + 1) * load_numerator:
             self._grow()
 
     def _grow(self) -> None:
@@ -78,11 +82,12 @@ class _Shard:
                 positions[slot] = position
         self.hashes, self.positions, self.mask = hashes, positions, mask
 
-    def load(self, hashes: bytes, positions: bytes) -> None:
+    def load(self, stored: RequestShard) -> None:
         """Takes over the slots of a shard that was stored."""
-        self.hashes, self.positions = array("Q", hashes), array("Q", positions)
+        self.hashes, self.positions = array("Q", stored.hashes), array("Q", stored.positions)
         self.mask = len(self.hashes) - 1
-        self.count = len(self.hashes) - self.hashes.count(_FREE)
+        # With 5 million ids, counting them would take a start a quarter of a second.
+        self.count = stored.filled
 
 
 class RequestIndex:
@@ -158,20 +163,22 @@ class RequestIndex:
     def shard(self, number: int) -> RequestShard:
         """Returns the slots of a shard, for `load_shard`."""
         shard = self._shards[number]
-        return RequestShard(number, shard.hashes.tobytes(), shard.positions.tobytes())
+        hashes, positions = shard.hashes.tobytes(), shard.positions.tobytes()
+        return RequestShard(number, hashes, positions, shard.count)
 
     def load_shard(self, shard: RequestShard) -> None:
         """Takes over a shard that was stored."""
         self._asked = None
-        self._shards[shard.number].load(shard.hashes, shard.positions)
+        self._shards[shard.number].load(shard)
 
-    def load_pairs(self, requests: RequestPairs) -> None:
-        """Adds pairs that were stored; a shard that was loaded may have them already."""
+    def load_pairs(self, requests: RequestPairs, behind: bytes) -> None:
+        """Adds pairs that were stored, those of shards that are behind; these may have some."""
         self._asked = None
         pairs = iter(requests.pairs)
         for value, position in zip(pairs, pairs, strict=True):
-            shard = self._shards[value & _SHARD_MASK]
-            slot = shard.slot(value)
-            if shard.hashes[slot] == _FREE:
-                shard.fill(slot, value, position)
+            if behind[value & _SHARD_MASK]:
+                shard = self._shards[value & _SHARD_MASK]
+                slot = shard.slot(value)
+                if shard.hashes[slot] == _FREE:
+                    shard.fill(slot, value, position, _START_LOAD_NUMERATOR)
         self._collided.update(requests.collided)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gapless_server.checkpoint.port import (
+    REQUEST_SHARDS,
     Changes,
     CheckpointHead,
     RequestLoader,
@@ -56,7 +57,7 @@ class SimulatedCheckpoint:
         for _number, shard in sorted(self._stored.shards.items()):
             loader.load_shard(shard)
         for requests in self._stored.requests:
-            loader.load_pairs(requests)
+            loader.load_pairs(requests, bytes([1]) * REQUEST_SHARDS)
 
     async def write(
         self,
