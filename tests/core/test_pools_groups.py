@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gapless.v1.pool_reservations_pb2 import (
     RESERVATION_SHAPE_CONTIGUOUS,
     RESERVATION_SHAPE_OFFSETS,
     NumbersReserved,
 )
-from gapless_server.core.kinds.pools.choose import BASE_PROBES_MAX
+from gapless_server.core.kinds.pools.choose import BASE_RUNS_MAX, smallest_base
+from gapless_server.core.kinds.pools.free import ListedFree
+from gapless_server.core.kinds.pools.ranges import runs_of
 from tests.core.pool_commands import (
     ANN,
     BOB,
@@ -149,10 +153,22 @@ class TestOffsets:
             reserve_group("g", offsets=[*range(0, 1000, 2), 1001]), "POOL_FRAGMENTED"
         )
 
-        assert BASE_PROBES_MAX == 8_000
+        assert BASE_RUNS_MAX == 5_000
         assert refusal.metadata["shape"].endswith(
             "at offsets 0, 2, 4, 6, 8, 10, 12, 14, ... from a free base"
         )
+
+    @given(
+        numbers=st.sets(st.integers(0, 60), min_size=1),
+        offsets=st.sets(st.integers(0, 12), min_size=1, max_size=6),
+    )
+    def test_no_smaller_base_would_have_fitted(self, numbers: set[int], offsets: set[int]) -> None:
+        free = ListedFree(runs_of(sorted(numbers)), ())
+
+        base = smallest_base(free, sorted(offsets))
+
+        fitting = (base for base in range(61) if {base + o for o in offsets} <= numbers)
+        assert base == next(fitting, None)
 
     def test_the_largest_numbers_can_be_reached(self) -> None:
         story = Story().given(create((NUMBER_MAX - 4, NUMBER_MAX)))

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 # How many objects pile up before the garbage collector looks for cycles. Commands make many
 # objects and no cycles: at Python's 700 the pauses cost a third of the throughput.
-_GC_THRESHOLDS: Final = (50_000, 50, 100)
+GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 # How long a thread holds the interpreter lock when another asks for it. Commits are made on
 # threads that need it a few times each, and at Python's 5 ms a writer that is busy would hold up
@@ -167,4 +167,4 @@ def _tune_garbage_collector() -> None:
     """What lives now lives until the end: leave it out of every later collection."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(*GC_THRESHOLDS)

@@ -7,7 +7,7 @@ back at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from gapless.v1.commands_pb2 import (
     ExecuteBatchRequest,
     ExecuteBatchResponse,
 )
-from gapless_server.core.commands import Context, Decision, TypedCommand
+from gapless_server.core.commands import Context, Decision, Steps, TypedCommand
 from gapless_server.core.fingerprint import GUARDS_NAME, differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
 from gapless_server.core.plain import Plain, to_message
@@ -39,9 +39,6 @@ _LENGTH_BYTES = 2
 # of others. A few bytes of a command can lead to many: a number that is asked for as one of a group
 # is answered with the whole group.
 ENTRY_BYTES_MAX: Final = 5 * 512 * 1024
-
-# What decides a batch: it is done when it returns.
-Steps = Generator[None, None, Decision]
 
 EvolveAll = Callable[[State, Sequence[Message], Moment], None]
 
@@ -109,7 +106,7 @@ class TypedBatch:
                 return decision
 
     def steps(self, state: State, context: Context) -> Steps:
-        """Decides, with a pause after each member: all of them can take long.
+        """Decides, with pauses between and in members: all of them can take long.
 
         State is not to be looked at in a pause: it has what the members so far lead to.
         """
@@ -144,6 +141,7 @@ class TypedBatch:
                     bytes_max=ENTRY_BYTES_MAX,
                     batch_index=index,
                 )
+            yield
             self._evolve(state, decision.events, context.moment)
             events.extend(decision.events)
             response.results.append(result)

@@ -5,7 +5,7 @@ What is made for every command is a struct: made in a fifth of the time of a nam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,6 +67,10 @@ class MustWait(Exception):
 Decide = Callable[[State, Any, Context], Decision]
 
 
+# What decides something with pauses: it is done when it returns.
+Steps = Generator[None, None, Decision]
+
+
 class CommandType(NamedTuple):
     """A type of command: its field and number in Command and CommandResult, and its decider."""
 
@@ -76,6 +80,8 @@ class CommandType(NamedTuple):
     # The plain form that the decider takes; None if it takes the message itself.
     plain_type: type[Plain] | None
     read: Reader
+    # What its commands are made into.
+    typed: type[TypedCommand]
 
     def as_decided(self, message: Message) -> Any:
         """Returns a command as the decider takes it."""
@@ -116,3 +122,13 @@ class TypedCommand(msgspec.Struct, frozen=True, gc=False):
         """Names the fields in which an earlier command of this fingerprint differs."""
         descriptor: Any = self.message.DESCRIPTOR  # of either implementation
         return differing_fields(old, self.fingerprint(), descriptor)
+
+
+class LongCommand(TypedCommand, frozen=True, gc=False):
+    """A command that may lead to so much that others have their turn before it is applied."""
+
+    def steps(self, state: State, context: Context) -> Steps:
+        """Decides, with a pause behind it. Raises Refused."""
+        decision = self.decide(state, context)
+        yield
+        return decision

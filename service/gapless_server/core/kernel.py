@@ -6,7 +6,7 @@ messages; the unions in ``commands.proto`` and ``events.proto`` say which field 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +22,7 @@ from gapless_server.core.alarms import Thing
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
 from gapless_server.core.batches import BATCH_COMMANDS_MAX, EXECUTE_BATCH, TypedBatch
-from gapless_server.core.commands import CommandType, Decide, TypedCommand
+from gapless_server.core.commands import CommandType, Decide, LongCommand, TypedCommand
 from gapless_server.core.commands import Context as Context
 from gapless_server.core.commands import Decision as Decision
 from gapless_server.core.commands import MustWait as MustWait
@@ -87,12 +87,15 @@ class Kind:
     `commands`, `guards`, `events`, `frees`, `erases` and the three sorts of queries are keyed by
     the type of the message; commands and events also by its plain form, which their deciders and
     evolvers then take: see plain.py.
+    `long_commands` are those of the commands that may take tens of milliseconds to be decided, or
+    their events to be applied: others have their turn in between. They never wait in line.
     Several kinds may listen to the same event; they evolve in the order of the kinds.
     """
 
     name: str
     tables: Sequence[Callable[[UndoLog], Any]] = ()
     commands: Mapping[type[Message], Decide] = field(default_factory=dict)
+    long_commands: Collection[type[Message]] = ()
     guards: Mapping[type[Message], GuardCheck] = field(default_factory=dict)
     events: Mapping[type[Message], Evolve] = field(default_factory=dict)
     frees: Mapping[type[Message], Frees] = field(default_factory=dict)
@@ -155,7 +158,8 @@ class Kernel:
             name, number = union_field.name, union_field.number
             self.command_fields[command_type] = name
             read = compile_reader(command_type, number, plain_type, check_writer(reads_all=True))
-            self._commands[name] = CommandType(name, number, decide, plain_type, read)
+            typed = LongCommand if registered in kind.long_commands else TypedCommand
+            self._commands[name] = CommandType(name, number, decide, plain_type, read, typed)
         self._guards.register(kind.name, kind.guards)
         for registered, evolve in kind.events.items():
             event_type, plain_type = both_forms(registered)
@@ -199,14 +203,14 @@ class Kernel:
             if name == EXECUTE_BATCH.name:
                 return self._typed_batch(command)
             raise invalid_field("command", "must have exactly one command that this version knows")
-        field, number, decide, _plain_type, read = known
+        field, number, decide, _plain_type, read, typed = known
         message = getattr(command, field)
         reading = read(message)
         guards = command.guards
         if guards or reading is None:
             return self._slowly_typed(known, message, guards)
         request_id, fingerprint, decided = reading
-        return TypedCommand(field, number, decide, message, (), request_id, decided, fingerprint)
+        return typed(field, number, decide, message, (), request_id, decided, fingerprint)
 
     def _slowly_typed(
         self, known: CommandType, message: Any, guards: Sequence[Guard]
@@ -220,7 +224,7 @@ class Kernel:
     ) -> TypedCommand:
         field, number, decide, *_ = known
         command = known.as_decided(message)
-        return TypedCommand(field, number, decide, message, guards, message.request_id, command)
+        return known.typed(field, number, decide, message, guards, message.request_id, command)
 
     def _typed_batch(self, command: Command) -> TypedBatch:
         batch = command.execute_batch

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless_server.core.batches import TypedBatch
-from gapless_server.core.commands import MustWait
+from gapless_server.core.commands import LongCommand, MustWait
 from gapless_server.core.refusals import Refused
 from gapless_server.core.times import MICROSECONDS
 from gapless_server.storage.v1.storage_pb2 import StoredEntry
@@ -22,7 +22,7 @@ from gapless_server.writer.breath import Breath
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines, Waiter
 from gapless_server.writer.queue import Frame
-from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder
+from gapless_server.writer.rounds import AnyTyped, EntryNeeded, Outcome, RoundBuilder, Stepped
 
 # So many commands are read, then decided, then written, as what they need then stays in the
 # processor's caches: see RoundBuilder.write_in_steps.
@@ -107,8 +107,8 @@ class RoundDecider:
                     continue
                 # No coroutine for a command that needs nothing from disk: nearly every one.
                 try:
-                    if isinstance(typed, TypedBatch):
-                        outcome = await self._decide_batch(typed, caller)
+                    if isinstance(typed, (TypedBatch, LongCommand)):
+                        outcome = await self._decide_in_steps(typed, caller)
                     else:
                         outcome = builder.decide(typed, caller, may_wait=may_wait)
                 except EntryNeeded as needed:
@@ -146,15 +146,16 @@ class RoundDecider:
             read.append(self._builder.read(command))
         return read
 
-    async def _decide_batch(self, batch: TypedBatch, caller: str) -> Outcome:
-        steps = self._builder.decide_in_steps(batch, caller)
+    async def _decide_in_steps(self, typed: Stepped, caller: str) -> Outcome:
+        steps = self._builder.decide_in_steps(typed, caller)
         while True:
             try:
                 next(steps)
             except StopIteration as end:
                 outcome: Outcome = end.value
-                # Its entry alone may have megabytes, which are to count at once.
-                await self._write()
+                if isinstance(typed, TypedBatch):
+                    # Its entry alone may have megabytes, which are to count at once.
+                    await self._write()
                 return outcome
             if self._breath.is_due:
                 await self._breath.take()

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 
 from gapless_server.core.kernel import Erasure
+from gapless_server.core.wire import VARINTS, bytes_tag, field
 from gapless_server.journal.port import Journal, Round, digest_of
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.log_reader import round_at
+
+_PADDING = bytes_tag(StoredRound.PADDING_FIELD_NUMBER)
 
 
 class ErasingEvent(NamedTuple):
@@ -45,11 +48,15 @@ async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) ->
     rewritten: list[Round] = []
     while positions:
         record = await round_at(journal, positions[0])
+        await asyncio.sleep(0)
         by_index: dict[int, list[ErasingEvent]] = {}
         while positions and positions[0] <= record.last_position:
             position = positions.popleft()
             by_index[position - record.first_position] = waiting[position]
-        data = _padded(erased_entries(record.data, by_index), len(record.data))
+        erased = erased_entries(record.data, by_index)
+        await asyncio.sleep(0)
+        data = _padded(erased, len(record.data))
+        await asyncio.sleep(0)
         rewritten.append(record._replace(data=data, data_digest=record.committed_digest))
         await asyncio.sleep(0)
     return rewritten
@@ -77,14 +84,14 @@ def _erase(stored: StoredEntry, one: ErasingEvent) -> None:
 
 def _padded(data: bytes, length: int) -> bytes:
     """Returns a StoredRound filled up to a length, if one field or two can do it."""
-    for first in ([], [b""]):
-        missing = length - len(data) - 2 * len(first)
+    empty = field(_PADDING, b"")
+    for first in (b"", empty):
+        missing = length - len(data) - len(first)
         # A field costs its tag, the length of its bytes in one byte up to four, and the bytes.
         for overhead in (2, 3, 4, 5):
-            padding = [*first, bytes(max(missing - overhead, 0))]
-            filled = data + StoredRound(padding=padding).SerializeToString()
-            if len(filled) == length:
-                return filled
+            size = missing - overhead
+            if size >= 0 and len(_PADDING) + len(VARINTS[size]) == overhead:
+                return b"".join((data, first, field(_PADDING, bytes(size))))
     return data
 
 

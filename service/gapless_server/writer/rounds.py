@@ -11,8 +11,15 @@ import structlog
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless_server.checkpoint.port import Damaged
-from gapless_server.core.batches import Steps, TypedBatch
-from gapless_server.core.commands import Context, Decision, MustWait, TypedCommand
+from gapless_server.core.batches import TypedBatch
+from gapless_server.core.commands import (
+    Context,
+    Decision,
+    LongCommand,
+    MustWait,
+    Steps,
+    TypedCommand,
+)
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
@@ -36,6 +43,8 @@ _log = structlog.get_logger()
 Outcome = Answer | Refused
 # A command that is ready to be decided.
 AnyTyped = TypedCommand | TypedBatch
+# One that is decided with pauses.
+Stepped = TypedBatch | LongCommand
 
 
 class EntryNeeded(Exception):
@@ -132,24 +141,24 @@ class RoundBuilder:
             self._apply(event, context.moment)
         return self._accept(typed, key, context, decision)
 
-    def decide_in_steps(self, batch: TypedBatch, caller: str) -> Generator[None, None, Outcome]:
-        """Decides a batch as `decide` does, with a pause after each member and each event.
+    def decide_in_steps(self, typed: Stepped, caller: str) -> Generator[None, None, Outcome]:
+        """Decides a command as `decide` does, with its pauses and one after each event.
 
         Nothing else may be decided, and state not be read, before it has returned.
         """
         try:
-            key = request_key(caller, batch.request_id)
+            key = request_key(caller, typed.request_id)
             known = self._requests.get(key)
             if known is not None and self._is_of(known, key):
-                return self._replay(known, batch)
+                return self._replay(known, typed)
             context = self._next_context(caller)
-            decision = yield from self._steps(batch, context)
+            decision = yield from self._steps(typed, context)
         except Refused as refusal:
             return refusal
         for event in decision.events:
             self._apply(event, context.moment)
             yield
-        return self._accept(batch, key, context, decision)
+        return self._accept(typed, key, context, decision)
 
     def _accept(self, typed: AnyTyped, key: str, context: Context, decision: Decision) -> Answer:
         """Takes a decision, whose events are applied, into the round."""
@@ -263,13 +272,13 @@ class RoundBuilder:
         except Exception as error:
             raise _fault(typed, context) from error
 
-    def _steps(self, batch: TypedBatch, context: Context) -> Steps:
+    def _steps(self, typed: Stepped, context: Context) -> Steps:
         try:
-            return (yield from batch.steps(self._state, context))
+            return (yield from typed.steps(self._state, context))
         except (Refused, Damaged):
             raise
         except Exception as error:
-            raise _fault(batch, context) from error
+            raise _fault(typed, context) from error
 
     def _entry(self, position: int) -> StoredEntry:
         """Returns an entry, pending or durable. Raises EntryNeeded."""

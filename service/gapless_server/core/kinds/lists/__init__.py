@@ -21,6 +21,11 @@ KIND = Kind(
         lists_pb2.RecordListItemResultRequest: item_commands.record_result,
         lists_pb2.DeleteListRequest: commands.delete,
     },
+    long_commands=(
+        lists_pb2.InsertListItemsRequest,
+        lists_pb2.ReorderListRequest,
+        lists_pb2.DeleteListRequest,
+    ),
     guards={lists_pb2.ListVersionGuard: guards.at_version},
     events={
         lists_pb2.ListCreated: events.created,

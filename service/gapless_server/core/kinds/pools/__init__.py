@@ -31,6 +31,12 @@ KIND = Kind(
         pb.ReleaseReservationRequest: release.release,
         pb.ReleaseOwnerRequest: release.release_owner,
     },
+    long_commands=(
+        pools_pb2.UpdatePoolRequest,
+        pools_pb2.CleanUpPoolRequest,
+        pb.ReserveGroupRequest,
+        pb.ReleaseOwnerRequest,
+    ),
     events={
         pools_pb2.PoolCreated: evolve.pool_created,
         pools_pb2.PoolUpdated: evolve.pool_updated,
