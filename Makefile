@@ -30,6 +30,8 @@ DEV := $(VENV)/.installed-dev
 PROTOS := $(VENV_PROTOS)/.installed
 BENCH := $(VENV_BENCH)/.installed
 NODE := tests/node/node_modules
+# What is compiled when the package is installed: it is installed again when that has changed.
+COMPILED := hatch_build.py $(wildcard service/gapless_server/compiled/*.p*x*)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test soak-scenarios soak check protos bench bench-large clean
@@ -95,7 +97,7 @@ $(VENV_PROTOS)/bin/python:
 $(VENV_BENCH)/bin/python:
 	$(PYTHON) -m venv --without-pip $(VENV_BENCH)
 
-$(SERVER): pyproject.toml | $(VENV)/bin/python
+$(SERVER): pyproject.toml $(COMPILED) | $(VENV)/bin/python
 	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --editable '.[server]'
 	@touch $@
 
@@ -107,7 +109,7 @@ $(PROTOS): requirements-protos.txt | $(VENV_PROTOS)/bin/python
 	$(PYTHON) -m pip --python $(VENV_PROTOS)/bin/python install --quiet --requirement requirements-protos.txt
 	@touch $@
 
-$(BENCH): pyproject.toml requirements-bench.txt | $(VENV_BENCH)/bin/python
+$(BENCH): pyproject.toml $(COMPILED) requirements-bench.txt | $(VENV_BENCH)/bin/python
 	$(PYTHON) -m pip --python $(VENV_BENCH)/bin/python install --quiet --editable '.[server]' --requirement requirements-bench.txt
 	@touch $@
 

@@ -18,6 +18,7 @@ from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.events_pb2 import Event
 from gapless.v1.guards_pb2 import Guard
+from gapless_server.compiled import AVAILABLE
 from gapless_server.core.alarms import Thing
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
@@ -32,6 +33,7 @@ from gapless_server.core.paging import PageLimits
 from gapless_server.core.plain import Plain, both_forms
 from gapless_server.core.reading import compile_reader
 from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
+from gapless_server.core.runs import Runs
 from gapless_server.core.state import START, Moment, State, UndoLog
 from gapless_server.core.unions import union_fields
 from gapless_server.core.validation import Validator, below, check_writer
@@ -105,6 +107,7 @@ class Kind:
     timed_queries: Mapping[type[Message], TimedQuery] = field(default_factory=dict)
     stepped_queries: Mapping[type[Message], SteppedQuery] = field(default_factory=dict)
     auditors: Sequence[Callable[[], Auditor]] = ()
+    runs: Runs | None = None
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -122,7 +125,14 @@ class EventType(msgspec.Struct, frozen=True):
 class Kernel:
     """The registry of kinds and the one way through them."""
 
-    def __init__(self, kinds: Iterable[Kind], batch_commands_max: int = BATCH_COMMANDS_MAX) -> None:
+    def __init__(
+        self,
+        kinds: Iterable[Kind],
+        batch_commands_max: int = BATCH_COMMANDS_MAX,
+        *,
+        compiled: bool = AVAILABLE,
+    ) -> None:
+        """Takes the kinds; with `compiled`, runs of commands are decided in compiled form."""
         self.kinds = tuple(kinds)
         self.validator = Validator()
         self._member_validator = Validator(
@@ -148,6 +158,20 @@ class Kernel:
         for plain_type in self._plain_event_types:
             known = self.event_types[plain_type.message_type]
             self.event_types[plain_type] = replace(known, write=plain_type.write)
+        self.runs = self._simple_runs() if compiled else None
+
+    def _simple_runs(self) -> Runs | None:
+        """Returns the runs of the kind that has some, if any.
+
+        None as well where more follows from their event than what its own kind makes of it: runs
+        do not know of that, and go the plain way.
+        """
+        for kind in self.kinds:
+            if kind.runs is not None:
+                follows = self.event_types[kind.runs.event_type]
+                if len(follows.evolvers) == 1 and not follows.frees and follows.erasure is None:
+                    return kind.runs
+        return None
 
     def _register(self, kind: Kind) -> None:
         for registered, decide in kind.commands.items():

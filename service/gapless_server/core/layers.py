@@ -16,10 +16,10 @@ Rows are immutable: a change puts a new row in the place of the old one.
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 from sortedcontainers import SortedList
@@ -64,14 +64,23 @@ DELETED: Any = _Mark()
 class Part(Generic[Key, Row]):
     """The rows of one partition in one layer, and marks in the place of those that were deleted.
 
-    The order of those that are there is kept once somebody asked for it.
+    The order of those that are there is kept once somebody asked for it. In a part with `unpack`
+    a row may lie packed, as the bytes that a store has of it, until it is asked for: most rows
+    never are before they are stored. No row of any table is bytes itself.
     """
 
-    __slots__ = ("order", "rows")
+    __slots__ = ("order", "rows", "unpack")
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
         self.order: SortedList | None = None
+        self.unpack: Callable[[bytes], Row] | None = None
+
+    def unpacked(self, key: Key) -> Row:
+        """Returns a row that lies packed, and keeps it as it is returned."""
+        assert self.unpack is not None
+        row = self.rows[key] = self.unpack(cast("bytes", self.rows[key]))
+        return row
 
     def ordered(self) -> SortedList:
         """Returns the keys in order; from now on their order is kept up."""
@@ -104,7 +113,17 @@ class Part(Generic[Key, Row]):
     ) -> Iterator[tuple[Key, Row]]:
         """Yields keys and rows that are there with low < key < high; None is no bound."""
         keys = self.ordered().irange(low, high, inclusive=(False, False), reverse=descending)
-        return ((key, self.rows[key]) for key in keys)
+        if self.unpack is None:
+            return ((key, self.rows[key]) for key in keys)
+        return ((key, self._row(key)) for key in keys)
+
+    def _row(self, key: Key) -> Row:
+        row = self.rows[key]
+        return self.unpacked(key) if type(row) is bytes else row
+
+    def items(self) -> Iterator[tuple[Key, Row]]:
+        """Yields every key and row, marks included, in no order."""
+        return ((key, self._row(key)) for key in list(self.rows))
 
 
 Layer = dict[Partition, Part[Key, Row]]
@@ -126,7 +145,11 @@ class Below(Generic[Partition, Key, Row]):
         """Returns the row, or None."""
         for layer in (self._frozen, self._clean):
             part = layer.get(partition)
-            row = MISSING if part is None else part.rows.get(key, MISSING)
+            if part is None:
+                continue
+            row = part.rows.get(key, MISSING)
+            if type(row) is bytes:
+                row = part.unpacked(key)
             if row is not MISSING:
                 return None if row is DELETED else row
         return self._read(partition, key)
@@ -179,7 +202,7 @@ class Below(Generic[Partition, Key, Row]):
             (partition, key): row
             for layer in (self._frozen, fresh)
             for partition, part in layer.items()
-            for key, row in part.rows.items()
+            for key, row in part.items()
         }
         for data, row in self._store.scan(self._name, b"", AFTER_ALL_KEYS, descending=False):
             found: Any = split_keys(data)
@@ -200,8 +223,7 @@ class Below(Generic[Partition, Key, Row]):
         for partition, part in self._frozen.items():
             prefix = encode_key(partition)  # type: ignore[arg-type]  # str, int or tuples of them
             for key, row in part.rows.items():
-                data = None if row is DELETED else _encode_row(row)
-                yield prefix + encode_key(key), data  # type: ignore[arg-type]
+                yield prefix + encode_key(key), _stored_row(row)  # type: ignore[arg-type]
 
     def thaw(self) -> None:
         """The frozen rows are in the store: from now on they are a cache."""
@@ -211,6 +233,12 @@ class Below(Generic[Partition, Key, Row]):
     def _begin_clean(self, layer: Layer[Partition, Key, Row]) -> None:
         self._clean = layer
         self._clean_rows_read = self._clean_bytes_read = 0
+
+
+def _stored_row(row: Any) -> bytes | None:
+    if type(row) is bytes:  # packed
+        return row
+    return None if row is DELETED else _encode_row(row)
 
 
 def _without(

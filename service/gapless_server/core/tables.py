@@ -8,7 +8,10 @@ failed batch free (the old rows are put back) and lets a read keep a row while t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from gapless_server.core.layers import DELETED, MISSING, Below, Layer, Part, RowStore
 
@@ -19,6 +22,11 @@ Row = TypeVar("Row")
 
 # How much is rolled back, in about a millisecond, without a pause.
 STEPS_BETWEEN_PAUSES: Final = 1000
+
+
+@cache
+def _unpack_of(row_type: Any) -> Callable[[bytes], Any]:
+    return msgspec.msgpack.Decoder(row_type).decode
 
 
 class GapError(Exception):
@@ -71,6 +79,9 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         row = MISSING if part is None else part.rows.get(key, MISSING)
         if row is MISSING:
             return None if self._below is None else self._below.get(partition, key)
+        if type(row) is bytes:
+            assert part is not None
+            return part.unpacked(key)
         return None if row is DELETED else row
 
     def put(self, partition: Partition, key: Key, row: Row) -> None:
@@ -83,6 +94,24 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         if part.order is not None and part.rows.get(key, DELETED) is DELETED:
             part.order.add(key)
         part.rows[key] = row
+
+    def newest_part(self, partition: Partition) -> Part[Key, Row]:
+        """Returns the newest rows of a partition, for new ones to be put there by hand.
+
+        Whoever puts them keeps up the order of the part and sees to it that no undo log is open.
+        What is returned is good until the table is changed in another way, or frozen.
+        """
+        part = self._fresh.get(partition)
+        if part is None:
+            part = self._fresh[partition] = Part()
+        return part
+
+    def packed_part(self, partition: Partition) -> Part[Key, Row]:
+        """Returns the same, where rows may also be put packed: as the bytes that a store has."""
+        part = self.newest_part(partition)
+        if part.unpack is None:
+            part.unpack = _unpack_of(self.row_type)
+        return part
 
     def delete(self, partition: Partition, key: Key) -> None:
         """Removes the row of a key, if there is one."""
@@ -146,6 +175,8 @@ class PartitionedTable(Generic[Partition, Key, Row]):
 
     def _remember(self, part: Part[Key, Row], partition: Partition, key: Key) -> None:
         old = part.rows.get(key, MISSING)
+        if type(old) is bytes:
+            old = part.unpacked(key)
         assert self._undo.steps is not None
         self._undo.steps.append(lambda: self._restore(partition, key, old))
 
@@ -166,7 +197,7 @@ class PartitionedTable(Generic[Partition, Key, Row]):
             yield from self._below.items(self._fresh)
             return
         for partition, part in self._fresh.items():
-            for key, row in part.rows.items():
+            for key, row in part.items():
                 yield (partition, key), row
 
     def parts(self) -> dict[str, PartitionedTable[Any, Any, Any]]:
@@ -249,6 +280,13 @@ class SequenceTable(Generic[Partition, Row]):
             raise GapError(f"sequence {sequence} does not follow {head} in {partition!r}")
         self._rows.put(partition, sequence, row)
         self._heads.put("", partition, sequence)
+
+    def newest_parts(self, partition: Partition) -> tuple[Part[int, Row], Part[Partition, int]]:
+        """Returns the newest rows of a partition and the newest heads, for both to be gone on with.
+
+        As `PartitionedTable.newest_part`; whoever puts rows there leaves no gap.
+        """
+        return self._rows.newest_part(partition), self._heads.newest_part("")
 
     def get(self, partition: Partition, sequence: int) -> Row | None:
         """Returns the row of a sequence, or None if it was never given."""

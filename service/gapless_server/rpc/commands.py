@@ -25,12 +25,11 @@ from gapless.v1.commands_pb2 import (
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.wire import bytes_tag, field
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
-from gapless_server.rpc.parsing import parse_frame
-from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, sized
+from gapless_server.rpc.frames import FrameTaker
 from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.unary import execute, unary_handler
-from gapless_server.writer.entries import Answer
+from gapless_server.writer.entries import Answer, Answers
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
 from gapless_server.writer.queue import Frame
@@ -74,6 +73,7 @@ class CommandServicer:
         self._namespaces = namespaces
         self._limits = limits
         self._gate = StreamGate("pipeline", limits.streams_max)
+        self._taker = FrameTaker(namespaces.kernel, limits.frame_commands_max)
         # In the order in which they began: they end in an order that does not change by itself.
         self._streams: dict[_Stream, None] = {}
         self._stopping = False
@@ -149,7 +149,7 @@ class CommandServicer:
                 if isinstance(frame, Refused):
                     raise frame
                 outcomes = await frame.outcomes
-                yield _response(outcomes)
+                yield response_of(outcomes)
                 places.release()
         finally:
             self._streams.pop(frames, None)
@@ -162,19 +162,15 @@ class CommandServicer:
         If the writer refuses the whole frame for now, each of its commands is refused so, and
         the stream goes on. Raises Refused if the frame is not one.
         """
-        commands = parse_frame(data, self._limits.frame_commands_max)
-        if not commands:
-            raise invalid_field("commands", "must have at least one command")
-        if len(data) > COMMAND_BYTES_MAX:
-            commands = sized(self._namespaces.kernel, commands)
-        frame = Frame(commands, caller, len(data))
+        frame = self._taker.frame(data, caller)
+        commands = len(frame.commands)
         try:
             namespace.submit(frame)
         except Refused as refusal:
             # Its answer may wait long, and must not hold what is refused: neither as the frame's
             # commands nor by the traceback, which has them as variables.
-            frame.commands = []
-            frame.outcomes.set_result([refusal.with_traceback(None)] * len(commands))
+            frame.let_go()
+            frame.outcomes.set_result([refusal.with_traceback(None)] * commands)
         return frame
 
 
@@ -186,7 +182,7 @@ def _abandon(frames: _Stream) -> None:
             frame.outcomes.cancel()
 
 
-def _response(outcomes: Sequence[Outcome]) -> bytes:
+def response_of(outcomes: Sequence[Outcome]) -> bytes:
     """Returns a PipelineResponse, which is its results one after another: see core/wire.py."""
     parts: list[bytes] = []
     # A service under more load than it can take mostly refuses frames whole, all for one reason.
@@ -195,6 +191,9 @@ def _response(outcomes: Sequence[Outcome]) -> bytes:
     for outcome in outcomes:
         if isinstance(outcome, Answer):
             parts += outcome.result_in(_RESULT)
+            continue
+        if isinstance(outcome, Answers):
+            parts.append(outcome.results)
             continue
         if outcome is not refusal:
             refusal, refused = outcome, field(_RESULT, to_result(outcome))

@@ -93,7 +93,7 @@ def _parse_members(data: bytes, commands_max: int) -> list[Command | Refused]:
     try:
         for number, value in _fields(data):
             if number == PipelineRequest.COMMANDS_FIELD_NUMBER and isinstance(value, bytes):
-                commands.append(_parse_member(value))
+                commands.append(parse_member(value))
                 if len(commands) > commands_max:
                     raise _frame_too_large(f"more than {commands_max}", commands_max)
     except ValueError as error:
@@ -107,7 +107,8 @@ def _frame_too_large(commands: str, commands_max: int) -> Refused:
     )
 
 
-def _parse_member(data: bytes) -> Command | Refused:
+def parse_member(data: bytes) -> Command | Refused:
+    """Returns a command of a frame, or the refusal that says why it is none."""
     try:
         return parse(Command, data)
     except Refused as refusal:

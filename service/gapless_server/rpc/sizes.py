@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gapless.v1 import errors_pb2
@@ -28,7 +29,7 @@ def require_size(kernel: Kernel, command: Command, size_bytes: int) -> None:
     )
 
 
-def sized(kernel: Kernel, commands: list[Command | Refused]) -> list[Command | Refused]:
+def sized(kernel: Kernel, commands: Sequence[Command | Refused]) -> list[Command | Refused]:
     """Returns the members of a frame, each that is too large as the refusal that says so."""
     return [_sized(kernel, command) for command in commands]
 

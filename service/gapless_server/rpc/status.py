@@ -12,7 +12,6 @@ from google.rpc import error_details_pb2, status_pb2
 from gapless.v1.commands_pb2 import CommandError, CommandResult
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.writer.entries import Answer
-from gapless_server.writer.rounds import Outcome
 
 DOMAIN = "gapless"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -86,7 +85,7 @@ def to_status(refusal: Refused) -> status_pb2.Status:
     return status
 
 
-def to_result(outcome: Outcome) -> bytes:
+def to_result(outcome: Answer | Refused) -> bytes:
     """Returns what became of a command as a serialized CommandResult."""
     if isinstance(outcome, Answer):
         return outcome.result()

@@ -66,6 +66,7 @@ async def execute(namespaces: Namespaces, command: Command, scope: CallScope) ->
         [outcome] = await frame.outcomes
     if isinstance(outcome, Refused):
         raise outcome
+    assert isinstance(outcome, Answer)  # a run is decided of what was found in a frame
     return outcome
 
 

@@ -5,13 +5,14 @@ Never what it said: no payload, no attribute, no key of a push endpoint.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from gapless.v1.commands_pb2 import CommandResult
 from gapless_server.core.refusals import Refused
 from gapless_server.writer.deciding import Decided
+from gapless_server.writer.entries import Answer, Answers
 from gapless_server.writer.rounds import Outcome
 
 _log = structlog.get_logger()
@@ -20,7 +21,7 @@ _log = structlog.get_logger()
 def log_commands(namespace: str, decided: Sequence[Decided]) -> None:
     """Logs the commands of a round, once their outcomes are final."""
     for frame, outcomes in decided:
-        for command, outcome in zip(frame.commands, outcomes, strict=True):
+        for command, outcome in zip(frame.commands, _each(outcomes), strict=True):
             if isinstance(command, Refused):
                 name, request_id = None, None
             else:
@@ -36,7 +37,15 @@ def log_commands(namespace: str, decided: Sequence[Decided]) -> None:
             )
 
 
-def _became(outcome: Outcome) -> dict[str, object]:
+def _each(outcomes: Sequence[Outcome]) -> Iterator[Answer | Refused]:
+    for outcome in outcomes:
+        if isinstance(outcome, Answers):
+            yield from outcome.each()
+        else:
+            yield outcome
+
+
+def _became(outcome: Answer | Refused) -> dict[str, object]:
     if isinstance(outcome, Refused):
         return {"refused": outcome.row.reason}
     result = CommandResult.FromString(outcome.result())

@@ -91,38 +91,61 @@ class RoundDecider:
 
     async def _decide_frame(self, frame: Frame) -> None:
         outcomes: list[Outcome] = []
-        outcome: Outcome | MustWait
-        builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
+        start, count = 0, len(frame.commands)
         # A frame may lead to many times its own size, and its answer is one message.
-        full_bytes = builder.size_bytes + self._bytes_max
-        for start in range(0, len(frame.commands), COMMANDS_AT_A_TIME):
-            for typed in await self._read(frame.commands[start : start + COMMANDS_AT_A_TIME]):
+        full_bytes = self._builder.size_bytes + self._bytes_max
+        while start < count:
+            stop = min(start + COMMANDS_AT_A_TIME, count)
+            if frame.found is not None:
                 if self._breath.is_due:
                     await self._breath.take()
-                if isinstance(typed, Refused):
-                    outcomes.append(typed)
+                answers = self._builder.decide_run(
+                    frame.found, start, stop, frame.caller, full_bytes
+                )
+                if answers.count:
+                    outcomes.append(answers)
+                    start += answers.count
                     continue
-                if builder.size_bytes > full_bytes:
-                    outcomes.append(self._too_much)
-                    continue
-                # No coroutine for a command that needs nothing from disk: nearly every one.
-                try:
-                    if isinstance(typed, (TypedBatch, LongCommand)):
-                        outcome = await self._decide_in_steps(typed, caller)
-                    else:
-                        outcome = builder.decide(typed, caller, may_wait=may_wait)
-                except EntryNeeded as needed:
-                    outcome = await self._decide_with(needed.position, typed, frame)
-                if isinstance(outcome, MustWait):
-                    if (refusal := self._put_in_line(frame, outcome)) is None:
-                        return
-                    outcome = refusal
-                outcomes.append(outcome)
-                if builder.freed:
-                    await self._serve_lines()
-            if builder.unwritten >= COMMANDS_AT_A_TIME:
-                await self._write()
+                # The first of these is none for a run, whatever the others are.
+                stop = frame.found.next_post(start + 1, stop)
+            if not await self._decide_some(frame, start, stop, outcomes, full_bytes):
+                return
+            start = stop
         self.decided.append(Decided(frame, outcomes))
+
+    async def _decide_some(
+        self, frame: Frame, start: int, stop: int, outcomes: list[Outcome], full_bytes: int
+    ) -> bool:
+        """Decides commands of a frame one by one; False if the frame has to wait in line."""
+        outcome: Outcome | MustWait
+        builder, caller, may_wait = self._builder, frame.caller, frame.may_wait
+        for typed in await self._read(frame.commands[start:stop]):
+            if self._breath.is_due:
+                await self._breath.take()
+            if isinstance(typed, Refused):
+                outcomes.append(typed)
+                continue
+            if builder.size_bytes > full_bytes:
+                outcomes.append(self._too_much)
+                continue
+            # No coroutine for a command that needs nothing from disk: nearly every one.
+            try:
+                if isinstance(typed, (TypedBatch, LongCommand)):
+                    outcome = await self._decide_in_steps(typed, caller)
+                else:
+                    outcome = builder.decide(typed, caller, may_wait=may_wait)
+            except EntryNeeded as needed:
+                outcome = await self._decide_with(needed.position, typed, frame)
+            if isinstance(outcome, MustWait):
+                if (refusal := self._put_in_line(frame, outcome)) is None:
+                    return False
+                outcome = refusal
+            outcomes.append(outcome)
+            if builder.freed:
+                await self._serve_lines()
+        if builder.unwritten >= COMMANDS_AT_A_TIME:
+            await self._write()
+        return True
 
     @cached_property
     def _too_much(self) -> Refused:

@@ -6,14 +6,14 @@ equals what protobuf itself would make of the same values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gapless.v1.commands_pb2 import CommandResult
+from gapless.v1.commands_pb2 import CommandResult, PipelineResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
 from gapless_server.core.plain import both_forms
@@ -40,6 +40,23 @@ _ENTRY_REQUEST_ID = bytes_tag(Entry.REQUEST_ID_FIELD_NUMBER)
 _ENTRY_EVENT = bytes_tag(Entry.EVENTS_FIELD_NUMBER)
 _RECEIPT_CHANGED = number_tag(Receipt.CHANGED_FIELD_NUMBER) + VARINTS[1]
 
+# All of these for what writes entries in compiled form, and those of the answers in a frame.
+RUN_TAGS: Final[Mapping[str, int]] = {
+    name: int.from_bytes(tag, "little")
+    for name, tag in (
+        ("round_entry", _ROUND_ENTRY),
+        ("stored_entry", _STORED_ENTRY),
+        ("stored_caller", _STORED_CALLER),
+        ("stored_fingerprint", _STORED_FINGERPRINT),
+        ("stored_answer", _STORED_ANSWER),
+        ("entry_position", _POSITION),
+        ("entry_request_id", _ENTRY_REQUEST_ID),
+        ("entry_event", _ENTRY_EVENT),
+        ("receipt_changed", number_tag(Receipt.CHANGED_FIELD_NUMBER)),
+        ("frame_result", bytes_tag(PipelineResponse.RESULTS_FIELD_NUMBER)),
+    )
+}
+
 # The tags of the fields of the unions, whose numbers stay below 256.
 _TAGS = [bytes_tag(number) for number in range(256)]
 
@@ -65,6 +82,19 @@ class Answer(msgspec.Struct, gc=False):
         return tag, VARINTS[length], union_tag, size, response
 
 
+class Answers(msgspec.Struct, frozen=True, gc=False):
+    """The answers to commands that came one after another and were decided as a run."""
+
+    count: int
+    # The results of a PipelineResponse, as its fields.
+    results: bytes
+
+    def each(self) -> list[Answer]:
+        """Returns them one by one."""
+        results = PipelineResponse.FromString(self.results).results
+        return [_answer_of(result) for result in results]
+
+
 class ResponseForm(NamedTuple):
     """How responses of a type are written, and the tag of the receipt that follows."""
 
@@ -85,11 +115,11 @@ class EntryWriter:
     """Writes the entries of one round, which all have the same commit time."""
 
     def __init__(self, commit_time: Timestamp) -> None:
-        self._time = field(_TIME, commit_time.SerializeToString())
+        self.time = field(_TIME, commit_time.SerializeToString())
 
     def place(self, position: int) -> bytes:
         """Returns where and when an entry stands, as it begins both the entry and its receipt."""
-        return b"".join((_POSITION, VARINTS[position], self._time))
+        return b"".join((_POSITION, VARINTS[position], self.time))
 
     def entry(
         self,
@@ -169,7 +199,10 @@ def result_of(stored: StoredEntry, *, replayed: bool) -> CommandResult:
 
 def replayed_answer(stored: StoredEntry) -> Answer:
     """Returns the answer of a stored entry as it is given a second time."""
-    result = result_of(stored, replayed=True)
+    return _answer_of(result_of(stored, replayed=True))
+
+
+def _answer_of(result: CommandResult) -> Answer:
     name = str(result.WhichOneof("result"))
     number = CommandResult.DESCRIPTOR.fields_by_name[name].number
     return Answer(number, getattr(result, name).SerializeToString())

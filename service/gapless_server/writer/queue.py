@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gapless.v1 import errors_pb2
 from gapless.v1.commands_pb2 import Command
@@ -10,29 +12,39 @@ from gapless_server.core.refusals import Refused
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.rounds import Outcome
 
+if TYPE_CHECKING:  # it may not have been built
+    from gapless_server.compiled.frames import PostFrame
+
 
 class Frame:
     """Commands that came together, and the future of their outcomes, in the same order.
 
     A member that could not even be parsed is the refusal that says so. `may_wait` is for a frame
-    of one command, whose outcome keeps nothing else waiting.
+    of one command, whose outcome keeps nothing else waiting. `found` is, if there are any, where
+    in the frame the commands are that may be decided in runs.
     """
 
-    __slots__ = ("caller", "commands", "may_wait", "outcomes", "size_bytes")
+    __slots__ = ("caller", "commands", "found", "may_wait", "outcomes", "size_bytes")
 
     def __init__(
         self,
-        commands: list[Command | Refused],
+        commands: Sequence[Command | Refused],
         caller: str,
         size_bytes: int,
         *,
         may_wait: bool = False,
+        found: PostFrame | None = None,
     ) -> None:
+        self.found = found
         self.commands = commands
         self.caller = caller
         self.size_bytes = size_bytes
         self.may_wait = may_wait
         self.outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+    def let_go(self) -> None:
+        """Holds nothing of what it asked for any more: it is refused, and may wait for long."""
+        self.commands, self.found = (), None
 
 
 class FrameQueue:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from xxhash import xxh3_64_intdigest
 
 from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestPairs, RequestShard
+from gapless_server.compiled import AVAILABLE
+from gapless_server.core.runs import RequestPlaces
 
 # With 5 million ids a shard has 20,000 and grows in some 10 ms.
 _SHARD_MASK = REQUEST_SHARDS - 1
@@ -90,18 +92,24 @@ class _Shard:
         self.count = stored.filled
 
 
+if AVAILABLE:
+    from gapless_server.compiled.shards import Shard
+else:
+    Shard = _Shard  # type: ignore[assignment,misc]  # of the same form
+
+
 class RequestIndex:
     """Positions by request key, for ever, the pending round included."""
 
     def __init__(self, hash_key: Callable[[str], int] = _hash_key) -> None:
         self._hash_key = hash_key
-        self._shards = [_Shard() for _ in range(REQUEST_SHARDS)]
+        self._shards = [Shard() for _ in range(REQUEST_SHARDS)]
         # Keys whose hash another key has too; nearly always empty.
         self._collided: dict[str, int] = {}
         self._unsaved = RequestPairs()
         # The key that was asked for last, if it is not known, with its hash and its place: what a
         # command is looked up for is, as a rule, to put it there next.
-        self._asked: tuple[str, int, _Shard, int] | None = None
+        self._asked: tuple[str, int, Shard, int] | None = None
 
     def __len__(self) -> int:
         return sum(shard.count for shard in self._shards) + len(self._collided)
@@ -141,6 +149,16 @@ class RequestIndex:
         pairs = self._unsaved.pairs
         pairs.append(value)
         pairs.append(position)
+
+    def places(self) -> RequestPlaces | None:
+        """Returns where a run puts request ids; None if keys have to be compared for that.
+
+        To be asked for each run: what is not saved is another array from time to time.
+        """
+        if self._collided or self._hash_key is not _hash_key:
+            return None
+        self._asked = None
+        return RequestPlaces(self._shards, self._unsaved.pairs)
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Yields the hashes and positions of all requests but those that collided."""

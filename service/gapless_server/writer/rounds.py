@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -22,13 +24,16 @@ from gapless_server.core.commands import (
 )
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
+from gapless_server.core.runs import Runs
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.entries import (
+    RUN_TAGS,
     Answer,
+    Answers,
     EntryWriter,
     replayed_answer,
     response_form,
@@ -37,10 +42,15 @@ from gapless_server.writer.entries import (
 from gapless_server.writer.erasure import ErasingEvent, by_position, erased_entries
 from gapless_server.writer.requests import RequestIndex, request_key
 
+if TYPE_CHECKING:  # they may not have been built
+    from gapless_server.compiled.frames import PostFrame
+    from gapless_server.compiled.posts import PostDecider, PostFields
+
 _log = structlog.get_logger()
 
-# What became of a command: its answer with a receipt, or why it was refused.
-Outcome = Answer | Refused
+# What became of a command: its answer with a receipt, or why it was refused. Answers are those to
+# several.
+Outcome = Answer | Answers | Refused
 # A command that is ready to be decided.
 AnyTyped = TypedCommand | TypedBatch
 # One that is decided with pauses.
@@ -96,10 +106,13 @@ class RoundBuilder:
         self._id_seed = id_seed
         self._known_entry = known_entry
         self._next_position = head.position + 1
-        # What was decided and is not written yet, and before it the fields of StoredRound, one an
-        # entry, of what is.
+        # What was decided and is not written yet, and before it the fields of StoredRound of what
+        # is: those of an entry, or of a run, together, and the first position of each.
         self._drafts: list[_Draft] = []
-        self._entries: list[bytes] = []
+        self._written: list[bytes] = []
+        self._written_from: list[int] = []
+        # Decides runs, while nothing else is decided.
+        self._run_decider: PostDecider | None = None
         # How long what was written is, and the answers that were given again.
         self.size_bytes = 0
         # Lines whose first command can be run again, since something was freed for it.
@@ -127,6 +140,7 @@ class RoundBuilder:
         The answer is filled in by `write`. Returns MustWait, which leaves no trace either, only if
         `may_wait`. Raises EntryNeeded.
         """
+        self._end_run()
         request_id = typed.request_id
         key = request_key(caller, request_id) if caller else request_id
         try:
@@ -146,6 +160,7 @@ class RoundBuilder:
 
         Nothing else may be decided, and state not be read, before it has returned.
         """
+        self._end_run()
         try:
             key = request_key(caller, typed.request_id)
             known = self._requests.get(key)
@@ -160,6 +175,41 @@ class RoundBuilder:
             yield
         return self._accept(typed, key, context, decision)
 
+    def decide_run(
+        self, found: PostFrame, start: int, stop: int, caller: str, bytes_max: int
+    ) -> Answers:
+        """Decides commands of a frame that need nothing but the compiled way, as far as it goes.
+
+        Those from `start` on that are such, before `stop`, and until the round has more bytes than
+        `bytes_max`. What comes of them is what would come of each by `decide`.
+        """
+        decider = self._run_decider or self._new_run_decider()
+        if decider is None:
+            return Answers(0, b"")
+        self.write()
+        first = decider.next_position = self._next_position
+        bytes_left = bytes_max - self.size_bytes
+        end, entries, results = decider.run(found, start, stop, caller, bytes_left, True)
+        if end > start:
+            self._add_written(entries, first)
+            self._next_position = decider.next_position
+        return Answers(end - start, results)
+
+    def _new_run_decider(self) -> PostDecider | None:
+        places = self._requests.places()
+        runs = self._kernel.runs
+        if runs is None or places is None:
+            return None
+        fields, moment = _run_fields(runs), self._next_moment()
+        self._run_decider = runs.decider(
+            fields, self._state, places, self._writer.time, moment, self._id_seed
+        )
+        return self._run_decider
+
+    def _end_run(self) -> None:
+        """Something else is decided, and may change what a run knows of the state."""
+        self._run_decider = None
+
     def _accept(self, typed: AnyTyped, key: str, context: Context, decision: Decision) -> Answer:
         """Takes a decision, whose events are applied, into the round."""
         answer, position = Answer(typed.number), context.moment.position
@@ -171,6 +221,7 @@ class RoundBuilder:
 
     def expire(self) -> bool:
         """Ends things that are over, in one entry without a request id; False if there are none."""
+        self._end_run()
         moment = self._next_moment()
         events = self._kernel.expire(self._state, moment)
         for event in events:
@@ -197,12 +248,15 @@ class RoundBuilder:
         """
         drafts, self._drafts = self._drafts, []
         for draft in drafts:
-            entry = self._written(draft)
-            self._entries.append(entry)
-            self.size_bytes += len(entry)
+            self._add_written(self._entry_of(draft), draft.position)
             yield
 
-    def _written(self, draft: _Draft) -> bytes:
+    def _add_written(self, entries: bytes, first_position: int) -> None:
+        self._written.append(entries)
+        self._written_from.append(first_position)
+        self.size_bytes += len(entries)
+
+    def _entry_of(self, draft: _Draft) -> bytes:
         """Returns a draft as a field of StoredRound, and fills in its answer."""
         writer, event_types = self._writer, self._kernel.event_types
         events = []
@@ -250,10 +304,10 @@ class RoundBuilder:
         what they are from now on.
         """
         self.write()
-        if not self._entries:
+        if not self._written:
             return None
         self._erase_pending()
-        data = round_data(self._entries, self._time.uptime_us, rewritten)
+        data = round_data(self._written, self._time.uptime_us, rewritten)
         return next_round(self._head, self._next_position - 1, data)
 
     def _erase_pending(self) -> None:
@@ -261,8 +315,13 @@ class RoundBuilder:
         first_position = self._head.position + 1
         for position, events in by_position(self.erasures).items():
             if position >= first_position:
-                index = position - first_position
-                self._entries[index] = erased_entries(self._entries[index], {0: events})
+                place, index = self._place_of(position)
+                self._written[place] = erased_entries(self._written[place], {index: events})
+
+    def _place_of(self, position: int) -> tuple[int, int]:
+        """Returns where among what is written an entry is, and its index there."""
+        place = bisect_right(self._written_from, position) - 1
+        return place, position - self._written_from[place]
 
     def _decide(self, typed: AnyTyped, context: Context) -> Decision:
         try:
@@ -282,10 +341,10 @@ class RoundBuilder:
 
     def _entry(self, position: int) -> StoredEntry:
         """Returns an entry, pending or durable. Raises EntryNeeded."""
-        pending_index = position - self._head.position - 1
-        if pending_index >= 0:
+        if position > self._head.position:
             self.write()
-            return StoredRound.FromString(self._entries[pending_index]).entries[0]
+            place, index = self._place_of(position)
+            return StoredRound.FromString(self._written[place]).entries[index]
         stored = self._known_entry(position)
         if stored is None:
             raise EntryNeeded(position)
@@ -312,6 +371,11 @@ class RoundBuilder:
         answer = replayed_answer(stored)
         self.size_bytes += len(answer.response)
         return answer
+
+
+@cache
+def _run_fields(runs: Runs) -> PostFields:
+    return runs.fields(RUN_TAGS)
 
 
 def _fault(typed: AnyTyped, context: Context) -> Refused:

@@ -17,61 +17,20 @@ from gapless_server.core.kinds.channels import (
     take_sequence,
 )
 from gapless_server.core.kinds.messages_audit import MessageAuditor
+from gapless_server.core.kinds.messages_runs import POST_RUNS
+from gapless_server.core.kinds.messages_tables import MessageRow as MessageRow
+from gapless_server.core.kinds.messages_tables import MessageTables as MessageTables
+from gapless_server.core.kinds.messages_tables import ThreadRow as ThreadRow
 from gapless_server.core.paging import PageLimits, fill_page, read_token
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
-from gapless_server.core.state import (
-    Moment,
-    PartitionedTable,
-    State,
-    UndoLog,
-)
+from gapless_server.core.state import Moment, State
 from gapless_server.core.times import optional_timestamp, to_timestamp
 
 # Posting is what is asked for most by far.
 PostMessageRequest = plain(messages_pb2.PostMessageRequest)
 MessagePosted = plain(messages_pb2.MessagePosted)
 PostMessageResponse = plain(messages_pb2.PostMessageResponse)
-
-
-class MessageRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A message, a reply, or the tombstone of either."""
-
-    sequence: int  # 0 for a reply that is not shown in the channel
-    sender_id: str
-    data: bytes
-    content_type: str
-    attributes: tuple[tuple[str, str], ...]
-    version: int
-    create_time_us: int
-    edit_time_us: int = 0  # 0: never
-    delete_time_us: int = 0  # 0: not deleted
-    parent_message_id: str = ""  # empty: not a reply
-    thread_sequence: int = 0  # 0: not a reply
-    has_body: bool = True
-    # Where in the log the content stands: the entries that posted and edited it. 0 and none once
-    # it was erased.
-    post_position: int = 0
-    edit_positions: tuple[int, ...] = ()
-    redact_time_us: int = 0  # 0: never
-
-
-class ThreadRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a message knows about the replies to it."""
-
-    head_sequence: int
-    reply_count: int  # replies that are not deleted
-    participant_count: int  # users with replies that are not deleted
-    live_sequence: int  # of the newest reply that is not deleted; 0 if there is none
-    live_time_us: int  # when that one was posted
-
-
-class MessageTables:
-    """Messages by channel and id, and the threads below them."""
-
-    def __init__(self, undo: UndoLog) -> None:
-        self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo, MessageRow)
-        self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo, ThreadRow)
 
 
 def require_message(state: State, channel_id: str, message_id: str) -> MessageRow:
@@ -321,4 +280,5 @@ KIND = Kind(
         messages_pb2.ListMessagesRequest: _list,
     },
     auditors=(MessageAuditor,),
+    runs=POST_RUNS,
 )

@@ -1,0 +1,67 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A shard of the request index: see writer/requests.py, whose plain form does the same."""
+
+from array import array as new_array
+
+from cpython.array cimport array
+from libc.stdint cimport uint64_t
+
+# As in writer/requests.py, which holds that they are the same.
+SHARD_BITS = 8
+FIRST_CAPACITY = 64
+LOAD_NUMERATOR, LOAD_DENOMINATOR = 3, 5
+cdef enum:
+    _BITS = 8
+    _CAPACITY = 64
+    _NUMERATOR = 3
+    _DENOMINATOR = 5
+
+
+cdef class Shard:
+    """Hashes and positions in slots; a search goes from a hash's own slot to the next free one."""
+
+    def __init__(self, Py_ssize_t capacity=_CAPACITY):
+        self.hashes = new_array("Q", bytes(8 * capacity))
+        self.positions = new_array("Q", bytes(8 * capacity))
+        self.mask = capacity - 1
+        self.count = 0
+
+    cdef Py_ssize_t find(self, uint64_t value) noexcept:
+        cdef unsigned long long* hashes = self.hashes.data.as_ulonglongs
+        cdef Py_ssize_t slot = <Py_ssize_t>(value >> _BITS) & self.mask
+        while hashes[slot] != 0 and hashes[slot] != value:
+            slot = (slot + 1) & self.mask
+        return slot
+
+    def slot(self, uint64_t value):
+        """Returns the slot that has a hash, or the free one that it would be put into."""
+        return self.find(value)
+
+    cpdef void fill(
+        self, Py_ssize_t slot, uint64_t value, uint64_t position, int load_numerator=_NUMERATOR
+    ):
+        """Puts a hash into its free slot, and makes room for the next one."""
+        self.hashes.data.as_ulonglongs[slot] = value
+        self.positions.data.as_ulonglongs[slot] = position
+        self.count += 1
+        if (self.count + 1) * _DENOMINATOR > (self.mask + 1) * load_numerator:
+            self._grow()
+
+    cdef void _grow(self):
+        cdef Shard larger = Shard(2 * (self.mask + 1))
+        cdef unsigned long long* hashes = self.hashes.data.as_ulonglongs
+        cdef unsigned long long* positions = self.positions.data.as_ulonglongs
+        cdef Py_ssize_t index, slot
+        for index in range(self.mask + 1):
+            if hashes[index] != 0:
+                slot = larger.find(hashes[index])
+                larger.hashes.data.as_ulonglongs[slot] = hashes[index]
+                larger.positions.data.as_ulonglongs[slot] = positions[index]
+        self.hashes, self.positions, self.mask = larger.hashes, larger.positions, larger.mask
+
+    def load(self, stored):
+        """Takes over the slots of a shard that was stored."""
+        self.hashes = new_array("Q", stored.hashes)
+        self.positions = new_array("Q", stored.positions)
+        self.mask = len(self.hashes) - 1
+        self.count = stored.filled

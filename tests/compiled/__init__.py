@@ -1,0 +1,1 @@
+"""What is compiled does what the plain way does."""

@@ -1,0 +1,48 @@
+"""The compiled modules are there wherever they can be built, and used."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from pathlib import Path
+
+from gapless_server.checkpoint.port import REQUEST_SHARDS
+from gapless_server.compiled import AVAILABLE
+from gapless_server.core.kernel import Kernel
+from gapless_server.core.kinds import KINDS
+from gapless_server.writer import requests
+
+
+def test_they_are_built_where_there_is_a_compiler() -> None:
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+
+    assert AVAILABLE or not (shutil.which("cc") and headers.exists())
+
+
+def test_posts_are_decided_in_runs() -> None:
+    assert Kernel(KINDS).runs is not None
+    assert Kernel(KINDS, compiled=False).runs is None
+
+
+def test_a_compiled_shard_is_of_the_same_form_as_a_plain_one() -> None:
+    from gapless_server.compiled import shards
+
+    assert requests.Shard is shards.Shard
+    assert 1 << shards.SHARD_BITS == REQUEST_SHARDS
+    assert shards.FIRST_CAPACITY == requests._FIRST_CAPACITY
+    assert shards.LOAD_NUMERATOR == requests._LOAD_NUMERATOR
+    assert shards.LOAD_DENOMINATOR == requests._LOAD_DENOMINATOR
+    assert set(requests._Shard.__slots__) <= set(dir(shards.Shard))
+
+
+def test_shards_of_both_forms_have_the_same_slots_however_much_they_grow() -> None:
+    compiled, plain = requests.Shard(), requests._Shard()
+
+    for number in range(1, 5000):
+        value = number * 0x9E3779B97F4A7C15 % 2**64 or 1
+        for shard in (compiled, plain):
+            shard.fill(shard.slot(value), value, number)
+
+    assert compiled.hashes == plain.hashes
+    assert compiled.positions == plain.positions
+    assert (compiled.count, compiled.mask) == (plain.count, plain.mask)
