@@ -2,11 +2,14 @@
 
 It takes a C compiler and Python's headers. Without them the package is built as one of Python
 alone: it does the same, and a posted message costs the service several times as much.
+
+`python hatch_build.py FOLDER` compiles them in a copy of the repository.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -49,7 +52,7 @@ def compiled_modules(root: Path) -> list[Path]:
     names = sorted(path.stem for path in folder.glob("*.pyx"))
     suffix = build_ext(Distribution()).get_ext_filename("")
     made = [folder / f"{name}{suffix}" for name in names]
-    sources = [Path(__file__), *folder.glob("*.pyx"), *folder.glob("*.pxd")]
+    sources = [Path(__file__).resolve(), *folder.glob("*.pyx"), *folder.glob("*.pxd")]
     newest = max(path.stat().st_mtime for path in sources)
     if all(path.exists() and path.stat().st_mtime > newest for path in made):
         return made
@@ -91,3 +94,7 @@ def _compile(root: Path, names: list[str], into: Path) -> None:
         command.run()
     finally:
         os.chdir(before)
+
+
+if __name__ == "__main__":
+    compiled_modules(Path(sys.argv[1]))

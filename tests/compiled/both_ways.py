@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from google.protobuf.message import Message
 
@@ -28,6 +29,11 @@ START_TIME_US = 1_790_000_000_000_000
 FRAME_COMMANDS_MAX = 10_000
 
 
+@cache
+def _kernel(*, compiled: bool) -> Kernel:
+    return Kernel(KINDS, compiled=compiled)
+
+
 @dataclass
 class Log:
     """What the frames led to, one way."""
@@ -39,7 +45,7 @@ class Log:
     in_runs: int = 0
 
     def __post_init__(self) -> None:
-        self.kernel = Kernel(KINDS, compiled=self.compiled)
+        self.kernel = _kernel(compiled=self.compiled)
         self.taker = FrameTaker(self.kernel, FRAME_COMMANDS_MAX)
         self.state = self.kernel.new_state()
         self.requests = RequestIndex()

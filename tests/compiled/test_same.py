@@ -106,7 +106,10 @@ def _wire(*, tail: bytes = b"", body: bytes = b"") -> bytes:
     return tag + bytes((len(inner),)) + inner
 
 
+_GUARD = Guard(channel_head=ChannelHeadGuard(channel_id=GENERAL, head_sequence=7))
+
 WIRES = {
+    "a guard behind it": _wire() + Command(guards=[_GUARD]).SerializeToString(),
     "as it is": _wire(),
     "a field that this version does not know": _wire(tail=b"\x7a\x01x"),
     "a number that this version does not know": _wire(tail=b"\x78\x01"),
@@ -208,10 +211,13 @@ async def test_a_request_id_that_comes_again_has_the_first_answer() -> None:
     assert_same(compiled, plain)
 
 
-async def test_channels_have_sequences_of_their_own() -> None:
+async def test_channels_and_senders_take_turns() -> None:
     names = [f"channel {number}" for number in range(7)]
     creates = [CreateChannelRequest(request_id=name, channel_id=name) for name in names]
-    mixed = [post(f"p{number}", names[number * number % 7]) for number in range(200)]
+    mixed = [
+        post(f"p{number}", names[number * number % 7], sender_id=f"sender {number % 3}")
+        for number in range(200)
+    ]
 
     compiled, plain = await written([frame_of(*creates)], [frame_of(*mixed)], [frame_of(*posts(3))])
 

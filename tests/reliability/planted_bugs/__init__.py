@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.reliability.planted_bugs import (
     commits,
+    compiled,
     kinds,
     locks_and_time,
     logs,
@@ -17,6 +18,7 @@ from tests.reliability.planted_bugs.planting import PlantedBug
 
 ALL: tuple[PlantedBug, ...] = (
     *commits.BUGS,
+    *compiled.BUGS,
     *logs.BUGS,
     *ownership.BUGS,
     *once.BUGS,

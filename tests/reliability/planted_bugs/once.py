@@ -27,8 +27,8 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/writer/entries.py",
-                "    result = result_of(stored, replayed=True)\n",
-                "    result = result_of(stored, replayed=False)\n",
+                "    return _answer_of(result_of(stored, replayed=True))\n",
+                "    return _answer_of(result_of(stored, replayed=False))\n",
             ),
         ),
         (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,9 @@ class Edit:
 class PlantedBug:
     """A bug as somebody could make it, and the tests that must fail with it.
 
-    A quick one is noticed in about a second; `make test` tries some of those.
+    A quick one is noticed in about a second; `make test` tries some of those. A bug of the
+    `compiled` way is compiled with it; without that, posts go the plain way, so that its tests
+    see the bugs of that.
     """
 
     name: str
@@ -32,6 +36,7 @@ class PlantedBug:
     edits: tuple[Edit, ...]
     killed_by: tuple[str, ...]
     quick: bool = False
+    compiled: bool = False
 
 
 class Misfit(Exception):
@@ -57,7 +62,10 @@ def changed_sources(bug: PlantedBug, root: Path = ROOT) -> dict[str, str]:
 
 def plant(bug: PlantedBug, folder: Path) -> None:
     """Copies the sources into a folder, with the bug in them."""
+    without_compiled = shutil.ignore_patterns("*.so", "*.pyd")
     for name in SOURCE_ROOTS:
-        shutil.copytree(ROOT / name, folder / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=without_compiled)
     for file, text in changed_sources(bug).items():
         (folder / file).write_text(text, encoding="utf-8")
+    if bug.compiled:
+        subprocess.run([sys.executable, ROOT / "hatch_build.py", folder], check=True)
