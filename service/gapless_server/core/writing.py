@@ -28,6 +28,7 @@ from gapless_server.core.wire import (
     field,
     is_map,
     number_tag,
+    packed,
 )
 
 # Takes the fields of a message by their names, and returns the bytes of the message.
@@ -77,7 +78,7 @@ def writer(message_type: Any) -> Write:
         "SMALL": SMALL_VARINTS,
         "VARINTS": VARINTS,
         "join": b"".join,
-        "packed": _packed,
+        "packed": packed,
         "pairs": _pairs,
     }
     arguments = [f"{one.name}={_default(one)!r}" for one in fields]
@@ -127,10 +128,6 @@ def _lines(one: FieldDescriptor) -> Iterator[str]:
         value = f"{name}.encode()" if one.type == FieldDescriptor.TYPE_STRING else name
     yield f"{_INDENT}data = {value}; size = len(data)"
     yield f"{_INDENT}parts += (tag_{name}, {_LENGTH}, data)"
-
-
-def _packed(numbers: Iterable[int]) -> bytes:
-    return b"".join([VARINTS[number] for number in numbers])
 
 
 _PAIR_KEY = bytes_tag(1)
