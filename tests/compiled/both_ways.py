@@ -9,12 +9,13 @@ from functools import cache
 from google.protobuf.message import Message
 
 from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import EMPTY_HEAD, Head, Round
 from gapless_server.rpc.commands import response_of
-from gapless_server.rpc.frames import FrameTaker
+from gapless_server.rpc.frames import FrameTaker, call_taker
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.breath import Breath, Sharing
 from gapless_server.writer.clock import LogTime
@@ -22,6 +23,7 @@ from gapless_server.writer.deciding import RoundDecider
 from gapless_server.writer.entries import Answers
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.lines import Lines
+from gapless_server.writer.queue import Frame
 from gapless_server.writer.requests import RequestIndex
 from gapless_server.writer.rounds import RoundBuilder
 
@@ -56,6 +58,22 @@ class Log:
         self, *frames: bytes, caller: str = "", limits: WriterLimits | None = None
     ) -> None:
         """Decides frames as one round."""
+        taken = []
+        for data in frames:
+            try:
+                taken.append(self.taker.frame(data, caller))
+            except Refused as refusal:
+                self.answers.append(str(refusal))
+        await self._decide(taken, limits or WriterLimits())
+
+    async def call(self, *requests: PostMessageRequest, caller: str = "") -> None:
+        """Decides calls of one post each as one round."""
+        take = call_taker(self.kernel, PostMessageRequest, "post_message")
+        await self._decide(
+            [take(one.SerializeToString(), caller) for one in requests], WriterLimits()
+        )
+
+    async def _decide(self, frames: list[Frame], limits: WriterLimits) -> None:
         number = len(self.rounds) + 1
         time = LogTime(START_TIME_US + 1_000_003 * number, 1_000_003 * number)
         builder = RoundBuilder(
@@ -67,17 +85,10 @@ class Log:
             f"{number:x}seed-",
             self.entries.get,
         )
-        limits = limits or WriterLimits()
         decider = RoundDecider(
             builder, Lines("test", limits), self._no_round, {}, limits, Breath(Sharing())
         )
-        taken = []
-        for data in frames:
-            try:
-                taken.append(self.taker.frame(data, caller))
-            except Refused as refusal:
-                self.answers.append(str(refusal))
-        left = await decider.decide(taken)
+        left = await decider.decide(frames)
         assert not left
         if (record := builder.seal()) is not None:
             self.rounds.append(record)

@@ -211,6 +211,17 @@ async def test_a_request_id_that_comes_again_has_the_first_answer() -> None:
     assert_same(compiled, plain)
 
 
+async def test_calls_of_one_post_are_as_they_would_be() -> None:
+    logs = Log(compiled=True), Log(compiled=False)
+    odd = [post("named", message_id="mine"), post("nobody", sender_id=""), post("lost", "nowhere")]
+    for log in logs:
+        await log.run(frame_of(CREATE, *posts(2)))
+        await log.call(*posts(5), *odd, post("long", body=Body(data=bytes(65_537))), caller="")
+        await log.call(*posts(3), caller="shop")
+
+    assert_same(*logs)
+
+
 async def test_channels_and_senders_take_turns() -> None:
     names = [f"channel {number}" for number in range(7)]
     creates = [CreateChannelRequest(request_id=name, channel_id=name) for name in names]

@@ -212,6 +212,36 @@ async def test_g7_the_least_used_namespace_makes_room_for_a_new_one() -> None:
     await namespaces.close()
 
 
+async def test_g7_a_use_that_awaits_nothing_counts_as_a_use() -> None:
+    limits = NamespaceLimits(namespaces_open_max=2, idle_seconds=3600)
+    namespaces = make_namespaces(limits=limits)
+    await run_in(namespaces, "old", create())
+    await run_in(namespaces, "new", create())
+    old = namespaces.opened("old")
+    assert old is not None
+
+    old.used()
+    await run_in(namespaces, "third", create())
+
+    assert namespaces.opened("old") is old
+    assert namespaces.opened("new") is None
+    await namespaces.close()
+
+
+async def test_a_namespace_that_is_only_being_opened_is_not_given_as_open() -> None:
+    namespaces = make_namespaces()
+    opening = asyncio.create_task(namespaces.open("one"))
+
+    await asyncio.sleep(0)
+    while_opening = namespaces.opened("one")
+
+    opened = await opening
+
+    assert while_opening is None
+    assert namespaces.opened("one") is opened
+    await namespaces.close()
+
+
 async def test_g7_more_namespaces_in_use_than_may_be_open_are_refused() -> None:
     namespaces = make_namespaces(limits=NamespaceLimits(namespaces_open_max=2))
     async with AsyncExitStack() as stack:

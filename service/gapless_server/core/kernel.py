@@ -38,6 +38,7 @@ from gapless_server.core.state import START, Moment, State, UndoLog
 from gapless_server.core.unions import union_fields
 from gapless_server.core.validation import Validator, below, check_writer
 from gapless_server.core.wire import serializer
+from gapless_server.core.writing import Written, as_message
 
 # How many things end in one entry; what ends at the same moment beyond that ends in the next.
 EXPIRED_MAX = 1000
@@ -47,9 +48,11 @@ Answer = TypeVar("Answer")
 # evolve(state, event, moment): changes state; never refuses.
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
-Query = Callable[[State, Any, PageLimits], Message]
+Query = Callable[[State, Any, PageLimits], Message | Written]
 # timed query(state, request, limits, now): its answer also depends on the moment it is asked at.
-TimedQuery = Callable[[State, Any, PageLimits, Moment], Message]
+TimedQuery = Callable[[State, Any, PageLimits, Moment], Message | Written]
+# Answers a request from state with the bytes of the response; asks for the moment if need be.
+Ask = Callable[[State, Any, Callable[[], Moment]], bytes]
 # An answer that takes long to make, with pauses in which state is not changed.
 AnswerSteps = Generator[None, None, Message]
 # stepped query(state, request, limits, now): as a timed query.
@@ -140,6 +143,8 @@ class Kernel:
         )
         self._batch_commands_max = batch_commands_max
         self.queries: dict[type[Message], TimedQuery] = {}
+        # Those of the queries that are the same at any moment.
+        self._untimed_queries: dict[type[Message], Query] = {}
         # Those of the queries that can be answered with pauses.
         self.stepped_queries: dict[type[Message], SteppedQuery] = {}
         self.command_fields: dict[type[Message], str] = {}
@@ -206,6 +211,7 @@ class Kernel:
             {request: _whole(query) for request, query in kind.stepped_queries.items()}
         )
         self.queries.update({request: _timed(query) for request, query in kind.queries.items()})
+        self._untimed_queries.update(kind.queries)
 
     def new_state(self) -> State:
         """Returns the state of an empty log."""
@@ -335,7 +341,24 @@ class Kernel:
         that command would find it. Other reads do without.
         """
         self.validator.check(request)
-        return self.queries[type(request)](state, request, limits, now)
+        return as_message(self.queries[type(request)](state, request, limits, now))
+
+    def ask(self, request_type: type[Message], limits: PageLimits) -> Ask:
+        """Returns what answers reads of a type as `query` does, for who sends the answer on."""
+        check = self.validator.check
+        timed = self.queries[request_type]
+        untimed = self._untimed_queries.get(request_type)
+
+        def ask(state: State, request: Message, _now: Callable[[], Moment]) -> bytes:
+            assert untimed is not None
+            check(request)
+            return untimed(state, request, limits).SerializeToString()
+
+        def ask_timed(state: State, request: Message, now: Callable[[], Moment]) -> bytes:
+            check(request)
+            return timed(state, request, limits, now()).SerializeToString()
+
+        return ask_timed if untimed is None else ask
 
     def query_in_steps(
         self, state: State, request: Message, limits: PageLimits, now: Moment

@@ -6,10 +6,11 @@ and responses of the plain form and registers it in the place of the message typ
 and the wire know the message type alone, so what takes a plain form must take either.
 
 1. A plain form is written as protobuf writes the same values, byte for byte; a test holds it.
-2. It can have texts, bytes, integers, booleans and enums without presence, maps, and messages
+2. It can have texts, bytes, integers, booleans and enums, maps, lists of numbers, and messages
    without maps, which it holds as they are: as messages, or as whatever else has their
    fields and is serialized like them. Other types have no plain form.
-3. Values are not checked: they come out of messages, or are what the core has made.
+3. Values are not checked: they come out of messages, or are what the core has made. None stands
+   for what is absent, as with the constructors of messages; a number with presence is None then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gapless_server.core.wire import (
     holds_map,
     is_map,
     number_tag,
+    packed,
 )
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -54,14 +56,15 @@ class Plain(msgspec.Struct, gc=False):
 
     DESCRIPTOR: ClassVar[Any]
     message_type: ClassVar[type[Message]]
-    # What a field of a message type holds while it is not set.
-    absent: ClassVar[dict[str, Message]]
+    # What a field with presence holds while it is not set; None stands for that as well.
+    absent: ClassVar[dict[str, Message | None]]
     # Serializes a message in its plain form.
     write: ClassVar[Callable[[Any], bytes]]
 
     def HasField(self, name: str) -> bool:  # noqa: N802 - protobuf's name
-        """Says whether a field of a message type is set."""
-        return getattr(self, name) is not self.absent[name]
+        """Says whether a field with presence is set."""
+        value = getattr(self, name)
+        return value is not None and value is not self.absent[name]
 
 
 def plain(message_type: type[AnyMessage]) -> type[AnyMessage]:
@@ -79,7 +82,7 @@ def _plain(message_type: Any) -> type[Plain]:
     members = {
         "DESCRIPTOR": message_type.DESCRIPTOR,
         "message_type": message_type,
-        "absent": {name: value for name, value in defaults.items() if isinstance(value, Message)},
+        "absent": {one.name: defaults[one.name] for one in fields if one.has_presence},
         "write": staticmethod(_compile_writer(fields, defaults)),
     }
     # Interned, a keyword is found among the names in half the time.
@@ -115,14 +118,17 @@ def to_message(message: Message | Plain) -> Message:
     copy = message.message_type()
     for name in message.__struct_fields__:
         value = getattr(message, name)
-        if name in message.absent:
-            if message.HasField(name):
-                getattr(copy, name).MergeFromString(value.SerializeToString())
-                getattr(copy, name).SetInParent()
-        elif isinstance(value, str | bytes | int):
+        if name in message.absent and not message.HasField(name):
+            continue
+        if isinstance(value, str | bytes | int):
             setattr(copy, name, value)
-        else:
+        elif name in message.absent:
+            getattr(copy, name).MergeFromString(value.SerializeToString())
+            getattr(copy, name).SetInParent()
+        elif is_map(message.DESCRIPTOR.fields_by_name[name]):
             getattr(copy, name).update(value)
+        else:
+            getattr(copy, name).extend(value)
     return copy
 
 
@@ -131,6 +137,8 @@ def _default(one: FieldDescriptor) -> Any:
         return ()
     if not one.is_repeated and one.message_type is not None and not holds_map(one.message_type):
         return _absent(cast("Any", message_class(one)))
+    if one.type in _NUMBERS and (one.is_repeated or one.has_presence):
+        return () if one.is_repeated else None
     if not (one.is_repeated or one.has_presence) and one.type in _SCALARS:
         return one.default_value
     raise TypeError(f"{one.full_name} is of a type that no plain form has")
@@ -163,10 +171,12 @@ def _compile_writer(
         "VARINTS": VARINTS,
         "join": b"".join,
         "write_slowly": _write_slowly,
+        "packed": packed,
     }
     lines, parts = ["def write(message):"], list[str]()
     for one in sorted(fields, key=lambda one: one.number):
-        tag = (number_tag if one.type in _NUMBERS else bytes_tag)(one.number)
+        is_number = one.type in _NUMBERS and not one.is_repeated
+        tag = (number_tag if is_number else bytes_tag)(one.number)
         names |= {f"tag_{one.name}": tag, f"absent_{one.name}": defaults[one.name]}
         lines += [_INDENT + line for line in _preparing(one)]
         parts += _parts(one)
@@ -183,10 +193,13 @@ def _preparing(one: FieldDescriptor) -> Iterator[str]:
     if is_map(one):
         yield f"if {name}: return write_slowly(message)"
     elif one.message_type is not None:
-        yield f"if {name} is absent_{name}: start_{name} = {name} = b''"
+        yield f"if {name} is absent_{name} or {name} is None: start_{name} = {name} = b''"
         yield "else:"
         yield f"{_INDENT}{name} = {name}.SerializeToString(); size = len({name})"
         yield f"{_INDENT}start_{name} = tag_{name} + {_LOOKED_UP.format('SMALL', 'size')}"
+    elif one.is_repeated:
+        yield f"{name} = packed({name}) if {name} else b''"
+        yield f"size_{name} = len({name})"
     elif one.type not in _NUMBERS:
         if one.type == FieldDescriptor.TYPE_STRING:
             yield f"{name} = {name}.encode()"
@@ -201,6 +214,8 @@ def _parts(one: FieldDescriptor) -> list[str]:
     if one.message_type is not None:
         return [f"start_{name}", name]
     tag = f"tag_{name} if {name} else b''"
-    if one.type in _NUMBERS:
+    if one.has_presence:
+        return [f"b'' if {name} is None else tag_{name} + VARINTS[{name}]"]
+    if one.type in _NUMBERS and not one.is_repeated:
         return [tag, _LOOKED_UP.format("PRESENT", name)]
     return [tag, _LOOKED_UP.format("PRESENT", f"size_{name}"), name]

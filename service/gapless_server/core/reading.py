@@ -117,13 +117,14 @@ class _ReaderWriter:
     def _value(self, field: FieldDescriptor) -> str:
         """Returns the expression of a field in the plain form."""
         local, name = f"message_{field.name}", str(field.number)
-        if field.message_type is None:
-            return local
         if not self._is_read(field):
-            # A map, or a message that is looked at elsewhere: not set, or there was a doubt.
+            # Many values, a number with presence, or a message that is looked at elsewhere: not
+            # set, or there was a doubt.
             assert self._plain_type is not None
             self.names[f"absent_{name}"] = self._plain_type.absent.get(field.name, ())
             return f"absent_{name}"
+        if field.message_type is None:
+            return local
         inner = [one.name for one in field.message_type.fields]
         self.names[f"part_{name}"] = msgspec.defstruct(
             field.message_type.name, [(one, Any) for one in inner], bases=(Part,), gc=False

@@ -39,6 +39,11 @@ class Runs(Protocol):
         ...
 
     @property
+    def number(self) -> int:
+        """The field of its responses in CommandResult."""
+        ...
+
+    @property
     def event_type(self) -> type[Message]:
         """The type of the one event that each leads to; nothing else may follow from it."""
         ...

@@ -24,10 +24,15 @@ def to_timestamp(time_us: int) -> Timestamp:
 
 @lru_cache(_KEPT_TIMES)
 def timestamp_bytes(time_us: int) -> bytes:
-    """Returns the bytes of the wire form of a time, for long lists."""
+    """Returns the bytes of the wire form of a time, for what is read often."""
     seconds, rest_us = divmod(time_us, MICROSECONDS)
     nanos = _NANOS + VARINTS[rest_us * 1000] if rest_us else b""
     return _SECONDS + VARINTS[seconds] + nanos if seconds else nanos
+
+
+def optional_timestamp_bytes(time_us: int) -> bytes | None:
+    """Returns the bytes of the wire form of a time, or None for 0, which stands for "never"."""
+    return timestamp_bytes(time_us) if time_us else None
 
 
 def optional_timestamp(time_us: int) -> Timestamp | None:

@@ -7,7 +7,7 @@ is a tag, a length and the bytes. Reference: protobuf.dev, "Encoding".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -61,6 +61,11 @@ def bytes_tag(number: int) -> bytes:
 def field(tag: bytes, data: bytes) -> bytes:
     """Returns a string, bytes or message field."""
     return b"".join((tag, VARINTS[len(data)], data))
+
+
+def packed(numbers: Iterable[int]) -> bytes:
+    """Returns what a field of many numbers holds."""
+    return b"".join([VARINTS[number] for number in numbers])
 
 
 def serializer(message_type: type[Message]) -> Callable[[Any], bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import grpc.aio
 
@@ -29,7 +30,8 @@ class CallScope(NamedTuple):
     min_position: int
 
 
-_DEFAULT = CallScope(DEFAULT_NAMESPACE, "", 0)
+# Scopes that are kept, so that those of the same caller are not made and checked for every call.
+_KEPT_SCOPES: Final = 1000
 
 
 def scope_of(context: ServicerContext) -> CallScope:
@@ -37,25 +39,31 @@ def scope_of(context: ServicerContext) -> CallScope:
 
     Raises Refused, reason INVALID_FIELD, naming the metadata key.
     """
-    namespace, caller, min_position = _DEFAULT
+    namespace: str | bytes = DEFAULT_NAMESPACE
+    caller: str | bytes = ""
+    min_position: str | bytes = "0"
     for key, value in context.invocation_metadata() or ():
-        if not key.startswith("gapless-"):
-            continue
-        text = value if isinstance(value, str) else value.decode("utf-8", "replace")
         if key == NAMESPACE_KEY:
-            if not NAMESPACE_PATTERN.fullmatch(text):
-                raise invalid_field(
-                    f"metadata {NAMESPACE_KEY}", f"must match {NAMESPACE_PATTERN.pattern}"
-                )
-            namespace = text
+            namespace = value
         elif key == CALLER_KEY:
-            if text and (fault := identifier_fault(text)):
-                raise invalid_field(f"metadata {CALLER_KEY}", fault)
-            caller = text
+            caller = value
         elif key == MIN_POSITION_KEY:
-            if not _POSITION_PATTERN.fullmatch(text) or int(text) >= 2**63:
-                raise invalid_field(
-                    f"metadata {MIN_POSITION_KEY}", "must be a number from 0 to 2^63-1"
-                )
-            min_position = int(text)
-    return CallScope(namespace, caller, min_position)
+            min_position = value
+    return _scope(namespace, caller, min_position)
+
+
+@lru_cache(_KEPT_SCOPES)
+def _scope(namespace: str | bytes, caller: str | bytes, min_position: str | bytes) -> CallScope:
+    namespace, caller, position = _text(namespace), _text(caller), _text(min_position)
+    if not NAMESPACE_PATTERN.fullmatch(namespace):
+        raise invalid_field(f"metadata {NAMESPACE_KEY}", f"must match {NAMESPACE_PATTERN.pattern}")
+    if caller and (fault := identifier_fault(caller)):
+        raise invalid_field(f"metadata {CALLER_KEY}", fault)
+    if not _POSITION_PATTERN.fullmatch(position) or int(position) >= 2**63:
+        raise invalid_field(f"metadata {MIN_POSITION_KEY}", "must be a number from 0 to 2^63-1")
+    return CallScope(namespace, caller, int(position))
+
+
+def _text(value: str | bytes) -> str:
+    """Returns what gRPC gives as bytes if it is not ASCII."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")

@@ -1,19 +1,27 @@
-"""Takes frames apart: into commands, and where in them those are that are decided in runs."""
+"""Makes frames for the writer, of those of a pipeline and of calls of one command.
+
+Besides the commands, a frame says where in its bytes those are that can be decided in runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+from google.protobuf.message import Message
 
 from gapless.v1.commands_pb2 import Command
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused, invalid_field
-from gapless_server.rpc.parsing import parse_frame, parse_member
-from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, sized
+from gapless_server.rpc.parsing import command_parser, parse_frame, parse_member
+from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, require_size, sized
 from gapless_server.writer.queue import Frame
 
 if TYPE_CHECKING:  # it may not have been built
     from gapless_server.compiled.frames import PostFrame
+
+# What a command has around its request at most: a tag and a length.
+_UNION_BYTES: Final = 8
 
 
 class FrameTaker:
@@ -37,6 +45,52 @@ class FrameTaker:
         if len(data) > COMMAND_BYTES_MAX and (found is None or found.has_others(COMMAND_BYTES_MAX)):
             commands, found = sized(self._kernel, commands), None
         return Frame(commands, caller, len(data), found=found)
+
+
+# Makes a frame of the bytes of a call, for a caller. Raises Refused.
+TakeCall = Callable[[bytes, str], Frame]
+
+
+def call_taker(kernel: Kernel, request_type: type[Message], field: str) -> TakeCall:
+    """Returns what makes frames of calls of one command; `field` is that in Command."""
+    parse_command = command_parser(request_type, field)
+    runs = kernel.runs
+    reader = None if runs is None or runs.command_type is not request_type else runs.reader()
+
+    def take(data: bytes, caller: str) -> Frame:
+        found = None if reader is None else reader.request(data)
+        # A command is a little longer than its request, by the field that it is in.
+        size_bytes = len(data) + _UNION_BYTES
+        if found is not None:
+            asked = _AskedCommand(data, parse_command)
+            return Frame(asked, caller, size_bytes, may_wait=True, found=found)
+        command = parse_command(data)
+        if size_bytes > COMMAND_BYTES_MAX:
+            size_bytes = command.ByteSize()
+            require_size(kernel, command, size_bytes)
+        # If it has to wait for something, it keeps nobody waiting but its own caller.
+        return Frame([command], caller, size_bytes, may_wait=True)
+
+    return take
+
+
+class _AskedCommand(Sequence[Command | Refused]):
+    """The one command of a call, parsed when somebody asks for it."""
+
+    def __init__(self, data: bytes, parse_command: Callable[[bytes], Command]) -> None:
+        self._data = data
+        self._parse_command = parse_command
+
+    def __len__(self) -> int:
+        return 1
+
+    @overload
+    def __getitem__(self, index: int) -> Command | Refused: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Command | Refused]: ...
+    def __getitem__(self, index: int | slice) -> Command | Refused | list[Command | Refused]:
+        commands: list[Command | Refused] = [self._parse_command(self._data)]
+        return commands[index]
 
 
 class FoundCommands(Sequence[Command | Refused]):

@@ -100,9 +100,9 @@ class RoundDecider:
                 if self._breath.is_due:
                     await self._breath.take()
                 answers = self._builder.decide_run(
-                    frame.found, start, stop, frame.caller, full_bytes
+                    frame.found, start, stop, frame.caller, full_bytes, is_call=frame.may_wait
                 )
-                if answers.count:
+                if answers is not None:
                     outcomes.append(answers)
                     start += answers.count
                     continue

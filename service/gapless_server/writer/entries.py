@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -66,6 +66,8 @@ class Answer(msgspec.Struct, gc=False):
 
     The response is empty until the round is written.
     """
+
+    count: ClassVar[int] = 1
 
     number: int
     response: bytes = b""

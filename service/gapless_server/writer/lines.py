@@ -44,6 +44,13 @@ def _request_key(frame: Frame) -> str:
     return request_key(frame.caller, getattr(command, str(name)).request_id)
 
 
+def earlier(one_us: int | None, other_us: int | None) -> int | None:
+    """Returns the earlier of two times, of which each may be None for never."""
+    if one_us is None or other_us is None:
+        return other_us if one_us is None else one_us
+    return min(one_us, other_us)
+
+
 class Lines:
     """All lines of a namespace."""
 

@@ -27,7 +27,7 @@ from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.gathering import Gathering
 from gapless_server.writer.history import History
 from gapless_server.writer.limits import WriterLimits
-from gapless_server.writer.lines import Lines
+from gapless_server.writer.lines import Lines, earlier
 from gapless_server.writer.log_reader import LogReader, disk_full
 from gapless_server.writer.queue import Frame, FrameQueue
 from gapless_server.writer.reads import Answer, Reads
@@ -137,11 +137,6 @@ class Namespace:
         """True once a command has been committed."""
         return self.head.position > 0
 
-    @property
-    def idle(self) -> bool:
-        """True while nothing is queued, waits in line or is being committed."""
-        return not (self._queue or self._lines or self._committing or self._reads)
-
     def now(self) -> Moment:
         """Returns the moment that the next entry would get: never before the newest entry."""
         return Moment(self.head.position + 1, *self._clock.now())
@@ -167,16 +162,23 @@ class Namespace:
         Everything that was acknowledged before the call is in it (G4). Raises what `answer`
         raises.
         """
+        return self.answer(answer) if self.reads_at_once() else await self._reads.wait(answer)
+
+    def reads_at_once(self) -> bool:
+        """Says whether a read need not wait, as all that it would show is durable. May refuse."""
         if self._failure is not None:
             raise self._failure
         if self._something_is_due() and not self._closing:
             self._wake_writer()
-        elif not self._committing:
-            try:
-                return answer(self._history.state)
-            except Damaged as error:
-                raise self._fail(error) from error
-        return await self._reads.wait(answer)
+            return False
+        return not self._committing
+
+    def answer(self, answer: Callable[[State], Answer]) -> Answer:
+        """Returns what `read` would, right after `reads_at_once` has said yes."""
+        try:
+            return answer(self._history.state)
+        except Damaged as error:
+            raise self._fail(error) from error
 
     async def read_in_steps(
         self, answer: Callable[[State], Generator[None, None, Answer]]
@@ -216,11 +218,9 @@ class Namespace:
         position = await self.read(lambda _state: self._history.requests.get(key))
         if position is None:
             return None
-        stored = (
-            self.feed.entry(position) or (await self._log_reader.entries_at(position))[position]
-        )
-        found = request_key(stored.caller, stored.entry.request_id)
-        return stored if found == key else None
+        if (stored := self.feed.entry(position)) is None:
+            stored = (await self._log_reader.entries_at(position))[position]
+        return stored if request_key(stored.caller, stored.entry.request_id) == key else None
 
     def rounds_from(self, position: int) -> AsyncIterator[CommittedRound]:
         """Yields the durable rounds from the one that holds `position` on, up to the head."""
@@ -291,8 +291,7 @@ class Namespace:
 
     def _next_due_us(self) -> int | None:
         """Returns the uptime at which the writer has something to do by itself, or None."""
-        due = (self._history.state.alarms.next_us(), self._lines.next_end_us())
-        due_us = min((us for us in due if us is not None), default=None)
+        due_us = earlier(self._history.state.alarms.next_us(), self._lines.next_end_us())
         return None if due_us is None else max(due_us, self._retry_uptime_us)
 
     def _something_is_due(self) -> bool:

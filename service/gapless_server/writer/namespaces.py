@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
@@ -39,23 +39,63 @@ class NamespaceLimits:
     create_namespaces: bool = True
 
 
-class _Slot:
-    """A namespace that is open or being opened, and how many calls use it."""
+class Slot(AbstractContextManager[Namespace]):
+    """A namespace that is open or being opened, and how many calls use it.
+
+    Once it is open, a context of the slot is one use of it.
+    """
+
+    __slots__ = ("_namespace", "_time", "last_used", "opening", "users")
 
     def __init__(self, opening: asyncio.Task[Namespace]) -> None:
         self.opening = opening
         self.users = 0
-        self.last_used = opening.get_loop().time()
-
-    def end_use(self) -> None:
-        """Takes note that one call uses it no more."""
-        self.users -= 1
         # Not the running loop: a use may end with the loop, when what was left is thrown away.
-        self.last_used = self.opening.get_loop().time()
+        self._time = opening.get_loop().time
+        self.last_used = self._time()
+        self._namespace: Namespace | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the namespace is open."""
+        if self._namespace is None:
+            opening = self.opening
+            if not opening.done() or opening.cancelled() or opening.exception() is not None:
+                return False
+            self._namespace = opening.result()
+        return True
+
+    def used(self) -> Namespace:
+        """Returns the namespace, which is open, for a use that awaits nothing."""
+        assert self._namespace is not None
+        self.last_used = self._time()
+        return self._namespace
+
+    async def opened(self) -> Slot:
+        """Returns the slot once it is open."""
+        self.users += 1
+        try:
+            # Shielded: a caller that goes away must not stop the opening for the others.
+            self._namespace = await asyncio.shield(self.opening)
+        finally:
+            self._end_use()
+        return self
+
+    def __enter__(self) -> Namespace:
+        assert self._namespace is not None
+        self.users += 1
+        return self._namespace
+
+    def __exit__(self, *_error: object) -> None:
+        self._end_use()
+
+    def _end_use(self) -> None:
+        self.users -= 1
+        self.last_used = self._time()
 
 
 class _Use(AbstractAsyncContextManager[Namespace]):
-    """One use of a namespace; by hand, since as a generator it would cost every call 2 us more."""
+    """One use of a namespace; by hand, since as a generator it would cost 2 us more."""
 
     __slots__ = ("_name", "_namespaces", "_slot")
 
@@ -64,17 +104,11 @@ class _Use(AbstractAsyncContextManager[Namespace]):
         self._name = name
 
     async def __aenter__(self) -> Namespace:
-        slot = self._slot = await self._namespaces.slot(self._name)
-        slot.users += 1
-        try:
-            # Shielded: a caller that goes away must not stop the opening for the others.
-            return await asyncio.shield(slot.opening)
-        except BaseException:
-            slot.end_use()
-            raise
+        self._slot = await self._namespaces.open(self._name)
+        return self._slot.__enter__()
 
     async def __aexit__(self, *_error: object) -> None:
-        self._slot.end_use()
+        self._slot.__exit__()
 
 
 class Namespaces:
@@ -100,7 +134,7 @@ class Namespaces:
         self._on_fatal = on_fatal
         self._on_round = on_round
         self.sharing = Sharing()
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[str, Slot] = {}
         # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
         self._log_clocks: dict[str, LogClock] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
@@ -117,7 +151,7 @@ class Namespaces:
     def exists(self, name: str) -> bool:
         """Says whether a command was ever committed in the namespace."""
         slot = self._slots.get(name)
-        if slot is not None and slot.opening.done() and not slot.opening.exception():
+        if slot is not None and slot.is_open:
             return slot.opening.result().exists
         return self.store.exists(name)
 
@@ -128,9 +162,17 @@ class Namespaces:
         """
         return _Use(self, name)
 
-    async def slot(self, name: str) -> _Slot:
-        """Returns the slot of a namespace, which nobody counts as used yet; for `use`."""
-        return self._slots.get(name) or await self._add_slot(name)
+    def opened(self, name: str) -> Slot | None:
+        """Returns the slot of a namespace if it is open, at once and not yet as used."""
+        slot = self._slots.get(name)
+        return slot if slot is not None and slot.is_open else None
+
+    async def open(self, name: str) -> Slot:
+        """Returns the slot of a namespace once it is open, to be used before anything is awaited.
+
+        Raises Refused as `use` does.
+        """
+        return await (self._slots.get(name) or await self._add_slot(name)).opened()
 
     async def close_idle(self) -> None:
         """Closes every namespace that nobody has used for the idle time."""
@@ -162,7 +204,7 @@ class Namespaces:
         if not self._limits.create_namespaces and not self.exists(name):
             raise Refused(errors_pb2.ERROR_REASON_NAMESPACE_CREATION_DISABLED, namespace=name)
 
-    async def _add_slot(self, name: str) -> _Slot:
+    async def _add_slot(self, name: str) -> Slot:
         while (closing := self._closing.get(name)) is not None:
             await asyncio.shield(closing)
         if (slot := self._slots.get(name)) is not None:
@@ -171,7 +213,7 @@ class Namespaces:
             raise Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
         if len(self._slots) >= self._limits.namespaces_open_max:
             self._close_least_used()
-        slot = self._slots[name] = _Slot(asyncio.create_task(self._open(name)))
+        slot = self._slots[name] = Slot(asyncio.create_task(self._open(name)))
         return slot
 
     async def _open(self, name: str) -> Namespace:

@@ -176,23 +176,35 @@ class RoundBuilder:
         return self._accept(typed, key, context, decision)
 
     def decide_run(
-        self, found: PostFrame, start: int, stop: int, caller: str, bytes_max: int
-    ) -> Answers:
+        self,
+        found: PostFrame,
+        start: int,
+        stop: int,
+        caller: str,
+        bytes_max: int,
+        *,
+        is_call: bool = False,
+    ) -> Answers | Answer | None:
         """Decides commands of a frame that need nothing but the compiled way, as far as it goes.
 
         Those from `start` on that are such, before `stop`, and until the round has more bytes than
-        `bytes_max`. What comes of them is what would come of each by `decide`.
+        `bytes_max`. What comes of them is what would come of each by `decide`. Returns None if the
+        first one is none; the answer is by itself if the frame is a call of one command.
         """
         decider = self._run_decider or self._new_run_decider()
         if decider is None:
-            return Answers(0, b"")
+            return None
         self.write()
         first = decider.next_position = self._next_position
         bytes_left = bytes_max - self.size_bytes
-        end, entries, results = decider.run(found, start, stop, caller, bytes_left, True)
-        if end > start:
-            self._add_written(entries, first)
-            self._next_position = decider.next_position
+        end, entries, results = decider.run(found, start, stop, caller, bytes_left, not is_call)
+        if end == start:
+            return None
+        self._add_written(entries, first)
+        self._next_position = decider.next_position
+        if is_call:
+            assert self._kernel.runs is not None
+            return Answer(self._kernel.runs.number, results)
         return Answers(end - start, results)
 
     def _new_run_decider(self) -> PostDecider | None:

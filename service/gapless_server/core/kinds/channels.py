@@ -7,10 +7,11 @@ import msgspec
 from gapless.v1 import channels_pb2, errors_pb2
 from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.channels_audit import ChannelAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.state import Moment, PartitionedTable, SequenceTable, State, UndoLog
-from gapless_server.core.times import optional_timestamp, to_timestamp
+from gapless_server.core.times import optional_timestamp_bytes, timestamp_bytes, to_timestamp
+from gapless_server.core.writing import Written, writer
 
 # The largest int64: what a sequence can be at most on the wire and in the log.
 SEQUENCE_MAX = 2**63 - 1
@@ -19,6 +20,9 @@ SEQUENCE_MAX = 2**63 - 1
 ALL = ""
 
 _UPDATABLE = ("title", "attributes")
+
+_write_channel = writer(channels_pb2.Channel)
+_write_get_response = writer(channels_pb2.GetChannelResponse)
 
 
 class ChannelRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -85,17 +89,21 @@ def take_sequence(state: State, channel_id: str, sequence: int, message_id: str)
     state.of(ChannelTables).sequences.append(channel_id, sequence, message_id)
 
 
-def _resource(state: State, channel_id: str, row: ChannelRow) -> channels_pb2.Channel:
-    return channels_pb2.Channel(
+def _written(state: State, channel_id: str, row: ChannelRow) -> bytes:
+    return _write_channel(
         channel_id=channel_id,
         title=row.title,
-        attributes=dict(row.attributes),
+        attributes=row.attributes,
         first_sequence=row.first_sequence,
         head_sequence=head_sequence(state, channel_id),
-        create_time=to_timestamp(row.create_time_us),
-        update_time=to_timestamp(row.update_time_us),
-        archive_time=optional_timestamp(row.archive_time_us),
+        create_time=timestamp_bytes(row.create_time_us),
+        update_time=timestamp_bytes(row.update_time_us),
+        archive_time=optional_timestamp_bytes(row.archive_time_us),
     )
+
+
+def _resource(state: State, channel_id: str, row: ChannelRow) -> channels_pb2.Channel:
+    return channels_pb2.Channel.FromString(_written(state, channel_id, row))
 
 
 def _create(state: State, command: channels_pb2.CreateChannelRequest, context: Context) -> Decision:
@@ -218,21 +226,19 @@ def _head_is(state: State, guard: channels_pb2.ChannelHeadGuard) -> Unmet | None
     )
 
 
-def _get(
-    state: State, request: channels_pb2.GetChannelRequest, _limits: PageLimits
-) -> channels_pb2.GetChannelResponse:
-    row = require_channel(state, request.channel_id)
-    return channels_pb2.GetChannelResponse(channel=_resource(state, request.channel_id, row))
+def _get(state: State, request: channels_pb2.GetChannelRequest, _limits: PageLimits) -> Written:
+    channel_id = request.channel_id
+    channel = _written(state, channel_id, require_channel(state, channel_id))
+    return Written(channels_pb2.GetChannelResponse, _write_get_response(channel=channel))
 
 
-def _list(
-    state: State, request: channels_pb2.ListChannelsRequest, limits: PageLimits
-) -> channels_pb2.ListChannelsResponse:
+def _list(state: State, request: channels_pb2.ListChannelsRequest, limits: PageLimits) -> Written:
     rows = state.of(ChannelTables).channels.scan(ALL, after=read_token(request, str))
-    channels, token = fill_page(
-        request, limits, rows, lambda channel_id, row: _resource(state, channel_id, row)
-    )
-    return channels_pb2.ListChannelsResponse(channels=channels, next_page_token=token)
+
+    def write(channel_id: str, row: ChannelRow) -> bytes:
+        return _written(state, channel_id, row)
+
+    return written_page(request, limits, rows, write, channels_pb2.ListChannelsResponse, "channels")
 
 
 KIND = Kind(

@@ -21,16 +21,22 @@ from gapless_server.core.kinds.messages_runs import POST_RUNS
 from gapless_server.core.kinds.messages_tables import MessageRow as MessageRow
 from gapless_server.core.kinds.messages_tables import MessageTables as MessageTables
 from gapless_server.core.kinds.messages_tables import ThreadRow as ThreadRow
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
-from gapless_server.core.times import optional_timestamp, to_timestamp
+from gapless_server.core.times import optional_timestamp_bytes, timestamp_bytes
+from gapless_server.core.writing import Written, writer
 
 # Posting is what is asked for most by far.
 PostMessageRequest = plain(messages_pb2.PostMessageRequest)
 MessagePosted = plain(messages_pb2.MessagePosted)
 PostMessageResponse = plain(messages_pb2.PostMessageResponse)
+
+_write_message = writer(messages_pb2.Message)
+_write_body = writer(common_pb2.Body)
+_write_summary = writer(messages_pb2.ThreadSummary)
+_write_get_response = writer(messages_pb2.GetMessageResponse)
 
 
 def require_message(state: State, channel_id: str, message_id: str) -> MessageRow:
@@ -92,37 +98,35 @@ def copy_content(command: _HasContent, event: _HasContent) -> None:
         event.attributes.update(command.attributes)
 
 
-def message_resource(
-    state: State, channel_id: str, message_id: str, row: MessageRow
-) -> messages_pb2.Message:
-    """Returns a message as clients see it."""
+def written_message(state: State, channel_id: str, message_id: str, row: MessageRow) -> bytes:
+    """Returns a message as clients see it, as its bytes."""
     thread = state.of(MessageTables).threads.get(channel_id, message_id)
     body = None
     if row.has_body and not row.delete_time_us:
-        body = common_pb2.Body(data=row.data, content_type=row.content_type)
-    return messages_pb2.Message(
+        body = _write_body(data=row.data, content_type=row.content_type)
+    return _write_message(
         channel_id=channel_id,
         message_id=message_id,
         sequence=row.sequence,
         sender_id=row.sender_id,
         body=body,
-        attributes=dict(row.attributes),
+        attributes=row.attributes,
         version=row.version,
-        create_time=to_timestamp(row.create_time_us),
-        edit_time=optional_timestamp(row.edit_time_us),
-        delete_time=optional_timestamp(row.delete_time_us),
+        create_time=timestamp_bytes(row.create_time_us),
+        edit_time=optional_timestamp_bytes(row.edit_time_us),
+        delete_time=optional_timestamp_bytes(row.delete_time_us),
         parent_message_id=row.parent_message_id,
         thread_sequence=row.thread_sequence,
-        thread=None if thread is None else _summary(thread),
-        redact_time=optional_timestamp(row.redact_time_us),
+        thread=None if thread is None else _written_summary(thread),
+        redact_time=optional_timestamp_bytes(row.redact_time_us),
     )
 
 
-def _summary(thread: ThreadRow) -> messages_pb2.ThreadSummary:
-    return messages_pb2.ThreadSummary(
+def _written_summary(thread: ThreadRow) -> bytes:
+    return _write_summary(
         reply_count=thread.reply_count,
         head_sequence=thread.head_sequence,
-        last_reply_time=optional_timestamp(thread.live_time_us),
+        last_reply_time=optional_timestamp_bytes(thread.live_time_us),
         participant_count=thread.participant_count,
     )
 
@@ -229,12 +233,11 @@ def _deleted(state: State, event: messages_pb2.MessageDeleted, moment: Moment) -
     state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
 
 
-def _get(
-    state: State, request: messages_pb2.GetMessageRequest, _limits: PageLimits
-) -> messages_pb2.GetMessageResponse:
-    row = require_message(state, request.channel_id, request.message_id)
-    message = message_resource(state, request.channel_id, request.message_id, row)
-    return messages_pb2.GetMessageResponse(message=message)
+def _get(state: State, request: messages_pb2.GetMessageRequest, _limits: PageLimits) -> Written:
+    channel_id, message_id = request.channel_id, request.message_id
+    row = require_message(state, channel_id, message_id)
+    message = written_message(state, channel_id, message_id, row)
+    return Written(messages_pb2.GetMessageResponse, _write_get_response(message=message))
 
 
 def scan_start(last: int | None, start_sequence: int | None, *, descending: bool) -> int | None:
@@ -244,9 +247,7 @@ def scan_start(last: int | None, start_sequence: int | None, *, descending: bool
     return last - 1 if descending else last + 1
 
 
-def _list(
-    state: State, request: messages_pb2.ListMessagesRequest, limits: PageLimits
-) -> messages_pb2.ListMessagesResponse:
+def _list(state: State, request: messages_pb2.ListMessagesRequest, limits: PageLimits) -> Written:
     channel_id = request.channel_id
     require_channel(state, channel_id)
     descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
@@ -254,12 +255,11 @@ def _list(
     first = scan_start(read_token(request, int), start, descending=descending)
     rows = state.of(ChannelTables).sequences.scan(channel_id, first, descending=descending)
 
-    def build(_sequence: int, message_id: str) -> messages_pb2.Message:
+    def write(_sequence: int, message_id: str) -> bytes:
         row = require_message(state, channel_id, message_id)
-        return message_resource(state, channel_id, message_id, row)
+        return written_message(state, channel_id, message_id, row)
 
-    messages, token = fill_page(request, limits, rows, build)
-    return messages_pb2.ListMessagesResponse(messages=messages, next_page_token=token)
+    return written_page(request, limits, rows, write, messages_pb2.ListMessagesResponse, "messages")
 
 
 KIND = Kind(

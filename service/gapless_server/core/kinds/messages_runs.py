@@ -43,6 +43,7 @@ class PostRuns:
     """Has runs of posts decided."""
 
     command_type = PostMessageRequest
+    number = CommandResult.POST_MESSAGE_FIELD_NUMBER
     event_type = MessagePosted
 
     def reader(self) -> FrameReader:

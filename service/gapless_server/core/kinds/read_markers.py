@@ -12,8 +12,12 @@ from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.channels import head_sequence, require_channel
 from gapless_server.core.kinds.memberships import MembershipTables
 from gapless_server.core.kinds.read_markers_audit import ReadMarkerAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.state import Moment, State, Table, UndoLog
+from gapless_server.core.writing import Written, writer
+
+_write_marker = writer(read_markers_pb2.ReadMarker)
+_write_get_response = writer(read_markers_pb2.GetReadMarkerResponse)
 
 
 class ReadMarkerTables:
@@ -30,17 +34,21 @@ def _marker_sequence(state: State, channel_id: str, user_id: str) -> int:
     return first_sequence - 1 if sequence is None else sequence
 
 
-def _marker(
-    state: State, channel_id: str, user_id: str, sequence: int
-) -> read_markers_pb2.ReadMarker:
+def _written(state: State, channel_id: str, user_id: str, sequence: int) -> bytes:
     head = head_sequence(state, channel_id)
-    return read_markers_pb2.ReadMarker(
+    return _write_marker(
         channel_id=channel_id,
         user_id=user_id,
         sequence=sequence,
         head_sequence=head,
         unread_count=head - sequence,
     )
+
+
+def _marker(
+    state: State, channel_id: str, user_id: str, sequence: int
+) -> read_markers_pb2.ReadMarker:
+    return read_markers_pb2.ReadMarker.FromString(_written(state, channel_id, user_id, sequence))
 
 
 def _mark(state: State, command: read_markers_pb2.MarkReadRequest, _context: Context) -> Decision:
@@ -62,28 +70,28 @@ def _marked(state: State, event: read_markers_pb2.ReadMarked, _moment: Moment) -
 
 def _get(
     state: State, request: read_markers_pb2.GetReadMarkerRequest, _limits: PageLimits
-) -> read_markers_pb2.GetReadMarkerResponse:
+) -> Written:
     channel_id, user_id = request.channel_id, request.user_id
     sequence = _marker_sequence(state, channel_id, user_id)
-    return read_markers_pb2.GetReadMarkerResponse(
-        marker=_marker(state, channel_id, user_id, sequence)
-    )
+    marker = _written(state, channel_id, user_id, sequence)
+    return Written(read_markers_pb2.GetReadMarkerResponse, _write_get_response(marker=marker))
 
 
 def _list(
     state: State, request: read_markers_pb2.ListReadMarkersRequest, limits: PageLimits
-) -> read_markers_pb2.ListReadMarkersResponse:
+) -> Written:
     user_id = request.user_id
     rows = state.of(MembershipTables).by_user.scan(user_id, after=read_token(request, str))
 
-    def build(channel_id: str, _join_time_us: int) -> read_markers_pb2.ReadMarker:
+    def write(channel_id: str, _join_time_us: int) -> bytes:
         sequence = _marker_sequence(state, channel_id, user_id)
-        return _marker(state, channel_id, user_id, sequence)
+        return _written(state, channel_id, user_id, sequence)
 
     # All channels of a user are wanted in one call, so a page is as long as it may be.
     limits = replace(limits, page_items_default=limits.page_items_max)
-    markers, token = fill_page(request, limits, rows, build)
-    return read_markers_pb2.ListReadMarkersResponse(markers=markers, next_page_token=token)
+    return written_page(
+        request, limits, rows, write, read_markers_pb2.ListReadMarkersResponse, "markers"
+    )
 
 
 KIND = Kind(

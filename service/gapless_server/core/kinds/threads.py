@@ -17,14 +17,14 @@ from gapless_server.core.kinds.messages import (
     MessageRow,
     MessageTables,
     ThreadRow,
-    message_resource,
     new_message_id,
     require_live_message,
     require_message,
     scan_start,
+    written_message,
 )
 from gapless_server.core.kinds.threads_audit import ThreadAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import (
@@ -34,11 +34,14 @@ from gapless_server.core.state import (
     State,
     UndoLog,
 )
+from gapless_server.core.writing import Written, writer
 
 # Replies are messages, and as many of them come.
 PostReplyRequest = plain(threads_pb2.PostReplyRequest)
 ReplyPosted = plain(threads_pb2.ReplyPosted)
 PostReplyResponse = plain(threads_pb2.PostReplyResponse)
+
+_write_participant = writer(threads_pb2.ThreadParticipant)
 
 _EMPTY = ThreadRow(
     head_sequence=0, reply_count=0, participant_count=0, live_sequence=0, live_time_us=0
@@ -170,9 +173,7 @@ def _with_newest_live(state: State, key: tuple[str, str], thread: ThreadRow) -> 
     return msgspec.structs.replace(thread, live_sequence=0, live_time_us=0)
 
 
-def _list(
-    state: State, request: threads_pb2.ListRepliesRequest, limits: PageLimits
-) -> threads_pb2.ListRepliesResponse:
+def _list(state: State, request: threads_pb2.ListRepliesRequest, limits: PageLimits) -> Written:
     channel_id = request.channel_id
     require_message(state, channel_id, request.parent_message_id)
     descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
@@ -181,27 +182,25 @@ def _list(
     key = (channel_id, request.parent_message_id)
     rows = state.of(ThreadTables).replies.scan(key, first, descending=descending)
 
-    def build(_sequence: int, message_id: str) -> messages_pb2.Message:
+    def write(_sequence: int, message_id: str) -> bytes:
         row = require_message(state, channel_id, message_id)
-        return message_resource(state, channel_id, message_id, row)
+        return written_message(state, channel_id, message_id, row)
 
-    replies, token = fill_page(request, limits, rows, build)
-    return threads_pb2.ListRepliesResponse(replies=replies, next_page_token=token)
+    return written_page(request, limits, rows, write, threads_pb2.ListRepliesResponse, "replies")
 
 
 def _list_participants(
     state: State, request: threads_pb2.ListThreadParticipantsRequest, limits: PageLimits
-) -> threads_pb2.ListThreadParticipantsResponse:
+) -> Written:
     require_message(state, request.channel_id, request.parent_message_id)
     key = (request.channel_id, request.parent_message_id)
     rows = state.of(ThreadTables).participants.scan(key, after=read_token(request, str))
 
-    def build(user_id: str, written: int) -> threads_pb2.ThreadParticipant:
-        return threads_pb2.ThreadParticipant(user_id=user_id, reply_count=written)
+    def write(user_id: str, reply_count: int) -> bytes:
+        return _write_participant(user_id=user_id, reply_count=reply_count)
 
-    participants, token = fill_page(request, limits, rows, build)
-    return threads_pb2.ListThreadParticipantsResponse(
-        participants=participants, next_page_token=token
+    return written_page(
+        request, limits, rows, write, threads_pb2.ListThreadParticipantsResponse, "participants"
     )
 
 

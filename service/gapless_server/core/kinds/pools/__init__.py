@@ -24,7 +24,7 @@ KIND = Kind(
         pools_pb2.CreatePoolRequest: settings.create_pool,
         pools_pb2.UpdatePoolRequest: settings.update_pool,
         pools_pb2.CleanUpPoolRequest: release.clean_up,
-        pb.ReserveNumberRequest: reserve.reserve_number,
+        reserve.ReserveNumberRequest: reserve.reserve_number,
         pb.ReserveGroupRequest: reserve.reserve_group,
         pb.ConfirmReservationRequest: keep.confirm,
         pb.RenewReservationRequest: keep.renew,
@@ -40,7 +40,7 @@ KIND = Kind(
     events={
         pools_pb2.PoolCreated: evolve.pool_created,
         pools_pb2.PoolUpdated: evolve.pool_updated,
-        pb.NumbersReserved: evolve.numbers_reserved,
+        reserve.NumbersReserved: evolve.numbers_reserved,
         pb.ReservationConfirmed: evolve.reservation_confirmed,
         pb.ReservationRenewed: evolve.reservation_renewed,
         pb.ReservationsReleased: evolve.reservations_released,

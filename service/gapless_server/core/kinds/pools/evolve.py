@@ -7,6 +7,7 @@ import msgspec
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless.v1 import pools_pb2
 from gapless_server.core.kinds.pools.ranges import (
+    Run,
     Runs,
     all_within,
     runs_from,
@@ -79,7 +80,8 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
     pool_id = event.pool_id
     tables, pool = pool_tables(state), require_pool(state, pool_id)
     holder = (event.owner_id, event.key)
-    runs = runs_of(event.numbers)
+    numbers = event.numbers
+    runs = (Run(numbers[0], numbers[0]),) if len(numbers) == 1 else runs_of(numbers)
     row = ReservationRow(
         runs=runs,
         shape=event.shape,
@@ -99,7 +101,7 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
             first_free = take_from_free(tables, pool_id, pool, first_free, run)
     counts = msgspec.structs.replace(
         counts,
-        held=counts.held + size(runs),
+        held=counts.held + len(numbers),
         reservations=counts.reservations + 1,
         last_number=runs[-1].last if pool.gap_free else -1,
         first_free=first_free,

@@ -28,6 +28,7 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.paging import PageLimits, fill_page, read_token, written_page
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
+from gapless_server.core.writing import Written
 
 
 def get_pool(
@@ -81,7 +82,7 @@ def get_number(
 
 def list_reservations(
     state: State, request: pb.ListReservationsRequest, limits: PageLimits, now: Moment
-) -> pb.ListReservationsResponse:
+) -> Written:
     """Answers ListReservations."""
     pool_id = request.pool_id
     require_pool(state, pool_id)
@@ -97,7 +98,7 @@ def list_reservations(
         rows,
         reservation_writer(state, pool_id, now),
         pb.ListReservationsResponse,
-        pb.ListReservationsResponse.RESERVATIONS_FIELD_NUMBER,
+        "reservations",
     )
 
 

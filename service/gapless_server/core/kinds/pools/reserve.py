@@ -19,9 +19,15 @@ from gapless_server.core.kinds.pools.tables import (
     pool_tables,
     require_pool,
 )
+from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
 from gapless_server.core.times import MICROSECONDS, optional_timestamp
+
+# Single numbers are reserved most, by many at once.
+ReserveNumberRequest = plain(pb.ReserveNumberRequest)
+ReserveNumberResponse = plain(pb.ReserveNumberResponse)
+NumbersReserved = plain(pb.NumbersReserved)
 
 Command = pb.ReserveNumberRequest | pb.ReserveGroupRequest
 
@@ -39,7 +45,7 @@ def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Cont
     """Decides ReserveNumber."""
     pool = require_pool(state, command.pool_id)
     outcome = _reserve(state, command, context, pool, ask_for_number(command, pool))
-    response = pb.ReserveNumberResponse(
+    response = ReserveNumberResponse(
         number=outcome.choice.runs[0].first,
         already_held=outcome.already_held,
         expire_time=optional_timestamp(outcome.expire_time_us),
@@ -78,7 +84,7 @@ def _reserve(state: State, command: Command, context: Context, pool: PoolRow, as
     # The field's rule leaves no time to live of 0.
     ttl_seconds = command.ttl_seconds
     expire_time_us = now.time_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
-    reserved = pb.NumbersReserved(
+    reserved = NumbersReserved(
         pool_id=pool_id,
         owner_id=holder[0],
         key=holder[1],
@@ -88,7 +94,7 @@ def _reserve(state: State, command: Command, context: Context, pool: PoolRow, as
         expire_time=optional_timestamp(expire_time_us),
     )
     events = (released_event(pool_id, endings), reserved) if endings else (reserved,)
-    return Outcome(choice, expire_time_us, already_held=False, events=events)
+    return Outcome(choice, expire_time_us, False, events)
 
 
 def _fits_again(pool: PoolRow, ask: Ask, row: ReservationRow) -> bool:

@@ -26,7 +26,10 @@ _POOL_ID = bytes_tag(pb.Reservation.POOL_ID_FIELD_NUMBER)
 _OWNER_ID = bytes_tag(pb.Reservation.OWNER_ID_FIELD_NUMBER)
 _KEY = bytes_tag(pb.Reservation.KEY_FIELD_NUMBER)
 _NUMBERS = bytes_tag(pb.Reservation.NUMBERS_FIELD_NUMBER)
-_SHAPE = number_tag(pb.Reservation.SHAPE_FIELD_NUMBER)
+_SHAPES = [
+    number_tag(pb.Reservation.SHAPE_FIELD_NUMBER) + VARINTS[shape] if shape else b""
+    for shape in range(max(pb.ReservationShape.values()) + 1)
+]
 _BASE = number_tag(pb.Reservation.BASE_FIELD_NUMBER)
 _CREATE_TIME = bytes_tag(pb.Reservation.CREATE_TIME_FIELD_NUMBER)
 _POSITION = number_tag(pb.Reservation.POSITION_FIELD_NUMBER)
@@ -68,52 +71,54 @@ def reservation_writer(
     As bytes, field by field: lists of a thousand of these are read again and again.
     """
     pool_field = field(_POOL_ID, pool_id.encode())
-    owner_fields: dict[str, bytes] = {}
+    # What many of them have in common: the owner, and when they were made.
+    begins: dict[str, bytes] = {}
+    middles: dict[int, bytes] = {}
     # Mostly nothing is held outside, and nothing needs to be looked for.
     has_outside = pool_counts(state, pool_id).outside > 0
     allowed = require_pool(state, pool_id).allowed
+    join = b"".join
+
+    def ending(row: ReservationRow) -> bytes:
+        end_us = row.end_uptime_us
+        expire = field(_EXPIRE_TIME, timestamp_bytes(now.time_at(end_us))) if end_us else b""
+        expired = _EXPIRED if row.expired(now.uptime_us) else b""
+        return join((expire, expired, _outside_numbers(row.runs, allowed) if has_outside else b""))
 
     def write(holder: Holder, row: ReservationRow) -> bytes:
-        owner_id, key = holder
-        begins = owner_fields.get(owner_id)
-        if begins is None:
-            begins = owner_fields[owner_id] = pool_field + field(_OWNER_ID, owner_id.encode())
-        key_data, numbers = key.encode(), _packed(row.runs)
-        created, end_us = timestamp_bytes(row.create_time_us), row.end_uptime_us
+        (owner_id, key), runs, time_us = holder, row.runs, row.create_time_us
+        if (begin := begins.get(owner_id)) is None:
+            begin = begins[owner_id] = pool_field + field(_OWNER_ID, owner_id.encode()) + _KEY
+        if (middle := middles.get(time_us)) is None:
+            middle = middles[time_us] = field(_CREATE_TIME, timestamp_bytes(time_us)) + _POSITION
+        first, last = runs[0]
+        key_data = key.encode()
+        numbers = VARINTS[first] if first == last and len(runs) == 1 else _packed(runs)
         parts = (
-            begins,
-            _KEY,
+            begin,
             VARINTS[len(key_data)],
             key_data,
             _NUMBERS,
             VARINTS[len(numbers)],
             numbers,
-            _SHAPE,
-            VARINTS[row.shape],
+            _SHAPES[row.shape],
             _BASE + VARINTS[row.base] if row.base >= 0 else b"",
-            _CREATE_TIME,
-            VARINTS[len(created)],
-            created,
-            _POSITION,
+            middle,
             VARINTS[row.position],
-            field(_EXPIRE_TIME, timestamp_bytes(now.time_at(end_us))) if end_us else b"",
-            _EXPIRED if end_us and row.expired(now.uptime_us) else b"",
-            _outside_numbers(outside(row.runs, allowed)) if has_outside else b"",
+            ending(row) if row.end_uptime_us or has_outside else b"",
         )
-        return b"".join(parts)
+        return join(parts)
 
     return write
 
 
 def _packed(runs: Runs) -> bytes:
-    first, last = runs[0]
-    if first == last and len(runs) == 1:
-        return VARINTS[first]
     return b"".join([VARINTS[one] for first, last in runs for one in range(first, last + 1)])
 
 
-def _outside_numbers(runs: Runs) -> bytes:
-    return field(_OUTSIDE_NUMBERS, _packed(runs)) if runs else b""
+def _outside_numbers(runs: Runs, allowed: Runs) -> bytes:
+    numbers = outside(runs, allowed)
+    return field(_OUTSIDE_NUMBERS, _packed(numbers)) if numbers else b""
 
 
 def reservation_resource(
