@@ -55,7 +55,7 @@ def test_an_entry_is_the_stored_entry_that_protobuf_would_write(
         ]
     )
 
-    writer = EntryWriter(to_timestamp(TIME_US))
+    writer = EntryWriter(TIME_US)
     written = writer.entry(
         writer.place(position),
         request_id,
@@ -75,7 +75,7 @@ def test_an_answer_with_its_receipt_is_the_result_that_protobuf_would_write(
     response = PostMessageResponse(message_id="m", sequence=7)
     form = response_form(PostMessageResponse)
     answer = Answer(POST_MESSAGE, form.write(response))
-    writer = EntryWriter(to_timestamp(TIME_US))
+    writer = EntryWriter(TIME_US)
 
     writer.add_receipt(answer, form.receipt_tag, writer.place(position), changed=changed)
 

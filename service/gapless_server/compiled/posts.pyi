@@ -1,6 +1,6 @@
 from array import array
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, TypeAlias, final
 
 from gapless_server.compiled.frames import PostFrame
 from gapless_server.compiled.shards import Shard
@@ -9,8 +9,8 @@ from gapless_server.compiled.shards import Shard
 # the heads of all channels.
 OpenChannel: TypeAlias = Callable[[str], tuple[int, Any, Any, dict[str, int]] | None]
 
+@final
 class PostFields:
-    NAMES: ClassVar[tuple[str, ...]]
     def __init__(self, **values: int) -> None: ...
 
 @final

@@ -36,25 +36,6 @@ cdef enum:
 cdef char* HEXADECIMAL = b"0123456789abcdef"
 
 
-class PostFields:
-    """The tags and numbers of all that is written for a post: as the contract says it."""
-
-    NAMES = (
-        "round_entry", "stored_entry", "stored_caller", "stored_fingerprint", "stored_answer",
-        "entry_position", "entry_request_id", "entry_event", "event_posted",
-        "posted_channel_id", "posted_message_id", "posted_sequence", "posted_sender_id",
-        "posted_body", "answer_posted", "response_message_id", "response_sequence",
-        "response_receipt", "receipt_changed", "frame_result", "command_number",
-        "channel_id_number", "sender_id_number", "body_number",
-    )
-
-    def __init__(self, **values):
-        """Takes a value for each name: numbers of fields for those that end so, else tags."""
-        self.values = tuple(values.pop(name) for name in self.NAMES)
-        if values:
-            raise TypeError(f"unknown: {', '.join(values)}")
-
-
 cdef struct Fields:
     uint32_t round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer
     uint32_t entry_position, entry_request_id, entry_event, event_posted
@@ -62,6 +43,28 @@ cdef struct Fields:
     uint32_t posted_body, answer_posted, response_message_id, response_sequence
     uint32_t response_receipt, receipt_changed, frame_result
     uint8_t command_number, channel_id_number, sender_id_number, body_number
+
+
+cdef class PostFields:
+    """The tags and numbers of all that is written for a post: as the contract says it."""
+
+    cdef Fields values
+
+    def __init__(
+        self, *, round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer,
+        entry_position, entry_request_id, entry_event, event_posted, posted_channel_id,
+        posted_message_id, posted_sequence, posted_sender_id, posted_body, answer_posted,
+        response_message_id, response_sequence, response_receipt, receipt_changed, frame_result,
+        command_number, channel_id_number, sender_id_number, body_number,
+    ):
+        """Takes the numbers of fields where a name says so, and their tags elsewhere."""
+        self.values = Fields(
+            round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer,
+            entry_position, entry_request_id, entry_event, event_posted, posted_channel_id,
+            posted_message_id, posted_sequence, posted_sender_id, posted_body, answer_posted,
+            response_message_id, response_sequence, response_receipt, receipt_changed,
+            frame_result, command_number, channel_id_number, sender_id_number, body_number,
+        )
 
 
 cdef class Channel:
@@ -90,7 +93,7 @@ cdef class PostDecider:
     cdef public int64_t next_position
 
     def __init__(
-        self, fields, open_channel, list shards, array pairs, bytes time_field, int64_t time_us,
+        self, PostFields fields, open_channel, list shards, array pairs, bytes time_field, int64_t time_us,
         str id_seed,
     ):
         """Makes one for a round.
@@ -100,18 +103,7 @@ cdef class PostDecider:
         those of the request index that are not saved yet, `time_field` is the commit time as a
         field of an entry, and ids begin with `id_seed`, which is ASCII.
         """
-        (
-            self.fields.round_entry, self.fields.stored_entry, self.fields.stored_caller,
-            self.fields.stored_fingerprint, self.fields.stored_answer,
-            self.fields.entry_position, self.fields.entry_request_id, self.fields.entry_event,
-            self.fields.event_posted, self.fields.posted_channel_id,
-            self.fields.posted_message_id, self.fields.posted_sequence,
-            self.fields.posted_sender_id, self.fields.posted_body, self.fields.answer_posted,
-            self.fields.response_message_id, self.fields.response_sequence,
-            self.fields.response_receipt, self.fields.receipt_changed, self.fields.frame_result,
-            self.fields.command_number, self.fields.channel_id_number,
-            self.fields.sender_id_number, self.fields.body_number,
-        ) = fields.values
+        self.fields = fields.values
         self.open_channel = open_channel
         self.shards = shards
         self.pairs = pairs

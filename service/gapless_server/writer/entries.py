@@ -11,12 +11,12 @@ from functools import cache
 from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gapless.v1.commands_pb2 import CommandResult, PipelineResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
 from gapless_server.core.plain import both_forms
+from gapless_server.core.times import timestamp_bytes
 from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag, serializer
 from gapless_server.journal.port import Round, digest_of
 from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
@@ -116,8 +116,8 @@ def response_form(response_type: Any) -> ResponseForm:
 class EntryWriter:
     """Writes the entries of one round, which all have the same commit time."""
 
-    def __init__(self, commit_time: Timestamp) -> None:
-        self.time = field(_TIME, commit_time.SerializeToString())
+    def __init__(self, commit_time_us: int) -> None:
+        self.time = field(_TIME, timestamp_bytes(commit_time_us))
 
     def place(self, position: int) -> bytes:
         """Returns where and when an entry stands, as it begins both the entry and its receipt."""

@@ -26,7 +26,6 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused
 from gapless_server.core.runs import Runs
 from gapless_server.core.state import Moment, State
-from gapless_server.core.times import to_timestamp
 from gapless_server.journal.port import Head, Round, next_round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
@@ -102,7 +101,7 @@ class RoundBuilder:
         self._requests = requests
         self._head = head
         self._time = time
-        self._writer = EntryWriter(to_timestamp(time.time_us))
+        self._writer = EntryWriter(time.time_us)
         self._id_seed = id_seed
         self._known_entry = known_entry
         self._next_position = head.position + 1
