@@ -127,12 +127,12 @@ def _run(
             await driver.prepare(load.channel_ids())
         return await run_async(driver, load, seed, begin_together)
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(prepare_and_run())
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster event loop where there is one, for every system alike."""
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Returns what makes the faster event loop where there is one, for every system alike."""
     try:
         import uvloop
     except ImportError:
