@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.wrappers_pb2 import DoubleValue
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.times import optional_timestamp, optional_timestamp_bytes
 from gapless_server.core.writing import Written, as_message, writer
 from tests.core.chat_commands import GENERAL, channel, post
+from tests.core.random_requests import fill
 from tests.core.story import KERNEL, Story
 
 texts = st.text(st.characters(codec="utf-8"), max_size=300)
@@ -156,3 +159,27 @@ def test_what_is_asked_for_to_be_sent_on_keeps_the_rules_of_its_fields() -> None
 
     with pytest.raises(Refused, match="channel_id"):
         ask(Story().state, GetChannelRequest(), lambda: Story().moment)
+
+
+def message_types() -> list[Any]:
+    """Returns every type of the files that have what is read."""
+    files = {request.DESCRIPTOR.file.name: request.DESCRIPTOR.file for request in KERNEL.queries}
+    return [
+        GetMessageClass(descriptor)
+        for _name, file in sorted(files.items())
+        for descriptor in file.message_types_by_name.values()
+    ]
+
+
+@pytest.mark.parametrize("message_type", message_types(), ids=lambda one: str(one.__name__))
+def test_whatever_is_read_is_written_as_protobuf_writes_it(message_type: Any) -> None:
+    dice, write = random.Random(7), writer(message_type)
+
+    wrong = []
+    for _ in range(100):
+        message = message_type()
+        fill(message, dice)
+        if write(**as_given(message)) != message.SerializeToString():
+            wrong.append(message)
+
+    assert wrong == []

@@ -6,7 +6,8 @@ import asyncio
 
 from gapless.v1.channels_pb2 import GetChannelRequest, GetChannelResponse
 from gapless_server.journal.port import Journal
-from tests.rpc.in_process import NAMESPACE, InProcessService, in_process_service
+from gapless_server.rpc.calls import MIN_POSITION_KEY
+from tests.rpc.in_process import NAMESPACE, InProcessService, Metadata, in_process_service
 from tests.writer.harness import (
     GENERAL,
     HeldJournal,
@@ -26,9 +27,9 @@ async def head(service: InProcessService) -> int:
     return GetChannelResponse.FromString(data).channel.head_sequence
 
 
-def answered_at_once(service: InProcessService) -> bool:
+def answered_at_once(service: InProcessService, metadata: Metadata = ()) -> bool:
     """Says whether a read is answered without a single turn of the event loop."""
-    read = service.unary("ChannelService/GetChannel", GET_CHANNEL)
+    read = service.unary("ChannelService/GetChannel", GET_CHANNEL, metadata)
     try:
         read.send(None)  # type: ignore[attr-defined]  # it is a coroutine
     except StopIteration:
@@ -69,3 +70,12 @@ async def test_a_read_of_an_open_namespace_that_commits_nothing_is_answered_at_o
         assert not opened_for_it
         assert answered_at_once(service)
         assert await head(service) == 1
+
+
+async def test_g4_a_read_for_a_position_is_answered_at_once_if_it_is_there_and_only_then() -> None:
+    async with in_process_service() as service:
+        async with service.namespaces.use(NAMESPACE) as namespace:
+            await run(namespace, create(), post("p1"))
+
+        assert answered_at_once(service, ((MIN_POSITION_KEY, "2"),))
+        assert not answered_at_once(service, ((MIN_POSITION_KEY, "3"),))

@@ -27,7 +27,12 @@ def timestamp_bytes(time_us: int) -> bytes:
     """Returns the bytes of the wire form of a time, for what is read often."""
     seconds, rest_us = divmod(time_us, MICROSECONDS)
     nanos = _NANOS + VARINTS[rest_us * 1000] if rest_us else b""
-    return _SECONDS + VARINTS[seconds] + nanos if seconds else nanos
+    return _seconds_bytes(seconds) + nanos if seconds else nanos
+
+
+@lru_cache(_KEPT_TIMES)
+def _seconds_bytes(seconds: int) -> bytes:
+    return _SECONDS + VARINTS[seconds]
 
 
 def optional_timestamp_bytes(time_us: int) -> bytes | None:

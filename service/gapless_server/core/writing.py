@@ -7,7 +7,7 @@ fields as the constructor of the type does, with bytes in the place of the messa
 1. The bytes are those that protobuf would write; a test holds it. Only pairs of a map stand in the
    order in which they are given, as protobuf has one of its own.
 2. A message inside is given as its bytes, None standing for none; repeated ones as a list of bytes;
-   a map of texts as pairs. None stands for an absent number as well, where the field has presence.
+   a map of texts as pairs. None stands for whatever else is absent, where its field has presence.
 3. Values are not checked: they come out of rows.
 """
 
@@ -45,7 +45,7 @@ _NUMBERS: Final = (
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _INDENT = "    "
 # The expression of a length as a varint, small ones out of a table.
-_LENGTH = f"(SMALL[size] if size < {len(SMALL_VARINTS)} else VARINTS[size])"
+_LENGTH = f"(_SMALL[_size] if _size < {len(SMALL_VARINTS)} else _VARINTS[_size])"
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
@@ -69,25 +69,26 @@ def writer(message_type: Any) -> Write:
     """Returns the writer of a message type.
 
     As the methods of a dataclass are, it is compiled from text, which is made of the names of the
-    fields alone. Raises TypeError for a field of a type that no writer knows.
+    fields, and of others that no field has: theirs never begin with an underscore. Raises TypeError
+    for a field of a type that no writer knows.
     """
     fields: list[FieldDescriptor] = sorted(
         message_type.DESCRIPTOR.fields, key=lambda one: one.number
     )
     names: dict[str, Any] = {
-        "SMALL": SMALL_VARINTS,
-        "VARINTS": VARINTS,
-        "join": b"".join,
-        "packed": packed,
-        "pairs": _pairs,
+        "_SMALL": SMALL_VARINTS,
+        "_VARINTS": VARINTS,
+        "_join": b"".join,
+        "_packed": packed,
+        "_pairs": _pairs,
     }
     arguments = [f"{one.name}={_default(one)!r}" for one in fields]
-    lines = [f"def write(*, {', '.join(arguments)}):", f"{_INDENT}parts = []"]
+    lines = [f"def write(*, {', '.join(arguments)}):", f"{_INDENT}_parts = []"]
     for one in fields:
         tag = bytes_tag if one.is_repeated or one.type not in _NUMBERS else number_tag
-        names[f"tag_{one.name}"] = tag(one.number)
+        names[f"_tag_{one.name}"] = tag(one.number)
         lines += [_INDENT + line for line in _lines(one)]
-    lines.append(f"{_INDENT}return join(parts)")
+    lines.append(f"{_INDENT}return _join(_parts)")
     exec("\n".join(lines), names)  # noqa: S102 - made of field names: see above
     write: Write = names["write"]
     return write
@@ -96,13 +97,13 @@ def writer(message_type: Any) -> Write:
 def _default(one: FieldDescriptor) -> Any:
     """Returns the value of a field that is not given."""
     if one.is_repeated:
-        if is_map(one) or one.message_type is not None or one.type in _NUMBERS:
+        if one.message_type is not None or one.type in (*_NUMBERS, *_TEXTS):
             return ()
-    elif one.message_type is not None:
+    elif one.message_type is not None or (one.has_presence and one.type in (*_NUMBERS, *_TEXTS)):
         return None
     elif one.type in _NUMBERS:
-        return None if one.has_presence else 0
-    elif one.type in _TEXTS and not one.has_presence:
+        return 0
+    elif one.type in _TEXTS:
         return "" if one.type == FieldDescriptor.TYPE_STRING else b""
     raise TypeError(f"{one.full_name} is of a type that no writer knows")
 
@@ -110,24 +111,25 @@ def _default(one: FieldDescriptor) -> Any:
 def _lines(one: FieldDescriptor) -> Iterator[str]:
     """Yields the lines that write a field."""
     name = one.name
-    if is_map(one):
-        yield f"if {name}: pairs(parts, tag_{name}, {name})"
-        return
     given = f"{name} is not None" if _default(one) is None else name
-    if one.is_repeated and one.message_type is not None:
-        yield f"for data in {name}:"
-        value = "data"
-    elif one.is_repeated:
-        yield f"if {name}:"
-        value = f"packed({name})"
-    elif one.type in _NUMBERS:
-        yield f"if {given}: parts += (tag_{name}, VARINTS[{name}])"
+    is_text = one.type == FieldDescriptor.TYPE_STRING
+    if is_map(one):
+        yield f"if {name}: _pairs(_parts, _tag_{name}, {name})"
         return
+    if one.type in _NUMBERS and not one.is_repeated:
+        yield f"if {given}: _parts += (_tag_{name}, _VARINTS[{name}])"
+        return
+    if one.type in _NUMBERS:
+        yield f"if {name}:"
+        value = f"_packed({name})"
+    elif one.is_repeated:
+        yield f"for _data in {name}:"
+        value = "_data.encode()" if is_text else "_data"
     else:
         yield f"if {given}:"
-        value = f"{name}.encode()" if one.type == FieldDescriptor.TYPE_STRING else name
-    yield f"{_INDENT}data = {value}; size = len(data)"
-    yield f"{_INDENT}parts += (tag_{name}, {_LENGTH}, data)"
+        value = f"{name}.encode()" if is_text else name
+    yield f"{_INDENT}_data = {value}; _size = len(_data)"
+    yield f"{_INDENT}_parts += (_tag_{name}, {_LENGTH}, _data)"
 
 
 _PAIR_KEY = bytes_tag(1)

@@ -98,9 +98,9 @@ def _query_answer(
     def answer(data: bytes, scope: CallScope) -> bytes | Awaitable[bytes]:
         request = parse(request_type, data)
         slot = namespaces.opened(scope.namespace)
-        if slot is not None and not scope.min_position:
+        if slot is not None:
             namespace = slot.used()
-            if namespace.reads_at_once():
+            if scope.min_position <= namespace.head.position and namespace.reads_at_once():
                 # As nearly always: nothing is set up for what would have to wait.
                 return namespace.answer(lambda state: ask(state, request, namespace.now))
         return wait(request, scope)

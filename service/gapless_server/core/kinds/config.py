@@ -9,10 +9,16 @@ import msgspec
 from gapless.v1 import common_pb2, config_pb2, errors_pb2
 from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.config_audit import ConfigAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.state import Moment, PartitionedTable, State, Table, UndoLog
-from gapless_server.core.times import to_timestamp
+from gapless_server.core.times import timestamp_bytes
+from gapless_server.core.writing import Written, writer
+
+_write_value = writer(config_pb2.ConfigValue)
+_write_change = writer(config_pb2.ConfigChange)
+_write_body = writer(common_pb2.Body)
+_write_get_response = writer(config_pb2.GetConfigResponse)
 
 # All keys of a namespace are one partition, so that they can be listed in order.
 ALL = ""
@@ -168,24 +174,23 @@ def _was_deleted(state: State, event: config_pb2.ConfigDeleted, moment: Moment) 
     _record_change(state, event.key, event.version, change)
 
 
-def _resource(key: str, row: ConfigRow) -> config_pb2.ConfigValue:
-    return config_pb2.ConfigValue(
+def _written(key: str, row: ConfigRow) -> bytes:
+    return _write_value(
         key=key,
-        body=common_pb2.Body(data=row.data, content_type=row.content_type),
+        body=_write_body(data=row.data, content_type=row.content_type),
         version=row.version,
         position=row.position,
-        create_time=to_timestamp(row.create_time_us),
-        update_time=to_timestamp(row.update_time_us),
+        create_time=timestamp_bytes(row.create_time_us),
+        update_time=timestamp_bytes(row.update_time_us),
     )
 
 
-def _get(
-    state: State, request: config_pb2.GetConfigRequest, _limits: PageLimits
-) -> config_pb2.GetConfigResponse:
+def _get(state: State, request: config_pb2.GetConfigRequest, _limits: PageLimits) -> Written:
     row = state.of(ConfigTables).values.get(ALL, request.key)
     if row is None:
         raise Refused(errors_pb2.ERROR_REASON_CONFIG_NOT_FOUND, key=request.key)
-    return config_pb2.GetConfigResponse(value=_resource(request.key, row))
+    response = _write_get_response(value=_written(request.key, row))
+    return Written(config_pb2.GetConfigResponse, response)
 
 
 def _with_prefix(state: State, prefix: str, after: str | None) -> Iterator[tuple[str, ConfigRow]]:
@@ -206,21 +211,18 @@ def _with_prefix(state: State, prefix: str, after: str | None) -> Iterator[tuple
         yield key, row
 
 
-def _list(
-    state: State, request: config_pb2.ListConfigRequest, limits: PageLimits
-) -> config_pb2.ListConfigResponse:
+def _list(state: State, request: config_pb2.ListConfigRequest, limits: PageLimits) -> Written:
     rows = _with_prefix(state, request.key_prefix, after=read_token(request, str))
-    values, token = fill_page(request, limits, rows, _resource)
-    return config_pb2.ListConfigResponse(values=values, next_page_token=token)
+    return written_page(request, limits, rows, _written, config_pb2.ListConfigResponse, "values")
 
 
-def _change_resource(version: int, row: ChangeRow) -> config_pb2.ConfigChange:
-    body = common_pb2.Body(data=row.data, content_type=row.content_type)
-    return config_pb2.ConfigChange(
+def _written_change(version: int, row: ChangeRow) -> bytes:
+    body = _write_body(data=row.data, content_type=row.content_type)
+    return _write_change(
         version=version,
         body=None if row.deleted else body,
         position=row.position,
-        change_time=to_timestamp(row.time_us),
+        change_time=timestamp_bytes(row.time_us),
     )
 
 
@@ -234,14 +236,15 @@ def _changes_from(state: State, key: str, version: int) -> Iterator[tuple[int, C
 
 def _history(
     state: State, request: config_pb2.ListConfigHistoryRequest, limits: PageLimits
-) -> config_pb2.ListConfigHistoryResponse:
+) -> Written:
     last_version = _last_version(state, request.key)
     if not last_version:
         raise Refused(errors_pb2.ERROR_REASON_CONFIG_NOT_FOUND, key=request.key)
     given = read_token(request, int)
     rows = _changes_from(state, request.key, last_version if given is None else given - 1)
-    changes, token = fill_page(request, limits, rows, _change_resource)
-    return config_pb2.ListConfigHistoryResponse(changes=changes, next_page_token=token)
+    return written_page(
+        request, limits, rows, _written_change, config_pb2.ListConfigHistoryResponse, "changes"
+    )
 
 
 KIND = Kind(

@@ -6,10 +6,13 @@ from gapless.v1 import errors_pb2, memberships_pb2
 from gapless_server.core.kernel import Context, Decision, Kind, Unmet
 from gapless_server.core.kinds.channels import require_channel
 from gapless_server.core.kinds.memberships_audit import MembershipAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
-from gapless_server.core.times import to_timestamp
+from gapless_server.core.times import timestamp_bytes
+from gapless_server.core.writing import Written, writer
+
+_write_membership = writer(memberships_pb2.Membership)
 
 
 class MembershipTables:
@@ -20,10 +23,13 @@ class MembershipTables:
         self.by_user: PartitionedTable[str, str, int] = PartitionedTable(undo, int)
 
 
+def _written(channel_id: str, user_id: str, join_time_us: int) -> bytes:
+    join_time = timestamp_bytes(join_time_us)
+    return _write_membership(channel_id=channel_id, user_id=user_id, join_time=join_time)
+
+
 def _membership(channel_id: str, user_id: str, join_time_us: int) -> memberships_pb2.Membership:
-    return memberships_pb2.Membership(
-        channel_id=channel_id, user_id=user_id, join_time=to_timestamp(join_time_us)
-    )
+    return memberships_pb2.Membership.FromString(_written(channel_id, user_id, join_time_us))
 
 
 def _join(state: State, command: memberships_pb2.JoinChannelRequest, context: Context) -> Decision:
@@ -92,28 +98,31 @@ def _check(
 
 def _list_members(
     state: State, request: memberships_pb2.ListMembersRequest, limits: PageLimits
-) -> memberships_pb2.ListMembersResponse:
+) -> Written:
     channel_id = request.channel_id
     require_channel(state, channel_id)
     rows = state.of(MembershipTables).by_channel.scan(channel_id, after=read_token(request, str))
-    memberships, token = fill_page(
-        request, limits, rows, lambda user_id, time_us: _membership(channel_id, user_id, time_us)
+
+    def write(user_id: str, time_us: int) -> bytes:
+        return _written(channel_id, user_id, time_us)
+
+    return written_page(
+        request, limits, rows, write, memberships_pb2.ListMembersResponse, "memberships"
     )
-    return memberships_pb2.ListMembersResponse(memberships=memberships, next_page_token=token)
 
 
 def _list_memberships(
     state: State, request: memberships_pb2.ListMembershipsRequest, limits: PageLimits
-) -> memberships_pb2.ListMembershipsResponse:
+) -> Written:
     user_id = request.user_id
     rows = state.of(MembershipTables).by_user.scan(user_id, after=read_token(request, str))
-    memberships, token = fill_page(
-        request,
-        limits,
-        rows,
-        lambda channel_id, time_us: _membership(channel_id, user_id, time_us),
+
+    def write(channel_id: str, time_us: int) -> bytes:
+        return _written(channel_id, user_id, time_us)
+
+    return written_page(
+        request, limits, rows, write, memberships_pb2.ListMembershipsResponse, "memberships"
     )
-    return memberships_pb2.ListMembershipsResponse(memberships=memberships, next_page_token=token)
 
 
 KIND = Kind(

@@ -6,10 +6,13 @@ from gapless.v1 import errors_pb2, messages_pb2, reactions_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.messages import require_live_message
 from gapless_server.core.kinds.reactions_audit import ReactionAuditor
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
-from gapless_server.core.times import to_timestamp
+from gapless_server.core.times import timestamp_bytes
+from gapless_server.core.writing import Written, writer
+
+_write_reaction = writer(reactions_pb2.Reaction)
 
 # Keeps the counts of a message to one small answer; people stay far below it.
 EMOJI_PER_MESSAGE_MAX = 64
@@ -160,22 +163,19 @@ def _message_deleted(state: State, event: messages_pb2.MessageDeleted, _moment: 
     tables.counts.delete(event.channel_id, event.message_id)
 
 
-def _list(
-    state: State, request: reactions_pb2.ListReactionsRequest, limits: PageLimits
-) -> reactions_pb2.ListReactionsResponse:
+def _list(state: State, request: reactions_pb2.ListReactionsRequest, limits: PageLimits) -> Written:
     require_live_message(state, request.channel_id, request.message_id)
     after = read_token(request, tuple[str, str])
     message = (request.channel_id, request.message_id)
     rows = state.of(ReactionTables).times_us.scan(message, after=after)
 
-    def build(reaction: tuple[str, str], time_us: int) -> reactions_pb2.Reaction:
+    def write(reaction: tuple[str, str], time_us: int) -> bytes:
         emoji, user_id = reaction
-        return reactions_pb2.Reaction(
-            emoji=emoji, user_id=user_id, create_time=to_timestamp(time_us)
-        )
+        return _write_reaction(emoji=emoji, user_id=user_id, create_time=timestamp_bytes(time_us))
 
-    reactions, token = fill_page(request, limits, rows, build)
-    return reactions_pb2.ListReactionsResponse(reactions=reactions, next_page_token=token)
+    return written_page(
+        request, limits, rows, write, reactions_pb2.ListReactionsResponse, "reactions"
+    )
 
 
 def _get_counts(

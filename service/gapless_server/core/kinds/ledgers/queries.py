@@ -5,8 +5,9 @@ from __future__ import annotations
 from gapless.v1 import ledgers_pb2, messages_pb2
 from gapless_server.core.kinds.ledgers.resources import (
     account_resource,
-    change_resource,
     transfer_resource,
+    written_account,
+    written_change,
 )
 from gapless_server.core.kinds.ledgers.tables import (
     ALL,
@@ -15,8 +16,9 @@ from gapless_server.core.kinds.ledgers.tables import (
     require_transfer,
 )
 from gapless_server.core.kinds.messages import scan_start
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.state import State
+from gapless_server.core.writing import Written
 
 
 def get_account(
@@ -29,11 +31,12 @@ def get_account(
 
 def list_accounts(
     state: State, request: ledgers_pb2.ListAccountsRequest, limits: PageLimits
-) -> ledgers_pb2.ListAccountsResponse:
+) -> Written:
     """Answers ListAccounts."""
     rows = state.of(LedgerTables).accounts.scan(ALL, after=read_token(request, str))
-    accounts, token = fill_page(request, limits, rows, account_resource)
-    return ledgers_pb2.ListAccountsResponse(accounts=accounts, next_page_token=token)
+    return written_page(
+        request, limits, rows, written_account, ledgers_pb2.ListAccountsResponse, "accounts"
+    )
 
 
 def get_transfer(
@@ -46,12 +49,13 @@ def get_transfer(
 
 def list_account_history(
     state: State, request: ledgers_pb2.ListAccountHistoryRequest, limits: PageLimits
-) -> ledgers_pb2.ListAccountHistoryResponse:
+) -> Written:
     """Answers ListAccountHistory."""
     require_account(state, request.account_id)
     descending = request.order == messages_pb2.LIST_ORDER_DESCENDING
     start = request.start_sequence if request.HasField("start_sequence") else None
     first = scan_start(read_token(request, int), start, descending=descending)
     rows = state.of(LedgerTables).history.scan(request.account_id, first, descending=descending)
-    changes, token = fill_page(request, limits, rows, change_resource)
-    return ledgers_pb2.ListAccountHistoryResponse(changes=changes, next_page_token=token)
+    return written_page(
+        request, limits, rows, written_change, ledgers_pb2.ListAccountHistoryResponse, "changes"
+    )

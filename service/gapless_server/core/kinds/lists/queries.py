@@ -10,22 +10,23 @@ from gapless_server.core.kinds.lists.tables import (
     ItemRow,
     ListRow,
     ListTables,
-    item_resource,
     list_resource,
     require_item,
     require_list,
+    written_item,
 )
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, fill_page, read_token, written_page
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
+from gapless_server.core.writing import Written, writer
+
+_write_item_response = writer(lists_pb2.GetListItemResponse)
 
 # Where a page of items ends: the list's version, and the index of the last item given.
 PageEnd = tuple[int, int]
 
 
-def get(
-    state: State, request: lists_pb2.GetListRequest, limits: PageLimits
-) -> lists_pb2.GetListResponse:
+def get(state: State, request: lists_pb2.GetListRequest, limits: PageLimits) -> Written:
     """Answers GetList."""
     list_id = request.list_id
     row = require_list(state, list_id)
@@ -38,13 +39,14 @@ def get(
             page_version=page_end[0],
         )
 
-    def build(_end: PageEnd, item: tuple[str, ItemRow]) -> lists_pb2.ListItem:
-        return item_resource(*item)
+    def write(_end: PageEnd, item: tuple[str, ItemRow]) -> bytes:
+        return written_item(*item)
 
     first = 0 if page_end is None else max(page_end[1] + 1, 0)
-    items, token = fill_page(request, limits, _items_from(state, list_id, row, first), build)
-    return lists_pb2.GetListResponse(
-        list=list_resource(list_id, row), items=items, next_page_token=token
+    rows = _items_from(state, list_id, row, first)
+    about = list_resource(list_id, row).SerializeToString()
+    return written_page(
+        request, limits, rows, write, lists_pb2.GetListResponse, "items", list=about
     )
 
 
@@ -56,15 +58,14 @@ def _items_from(
         yield (row.version, index), (item_id, require_item(state, list_id, item_id))
 
 
-def get_item(
-    state: State, request: lists_pb2.GetListItemRequest, _limits: PageLimits
-) -> lists_pb2.GetListItemResponse:
+def get_item(state: State, request: lists_pb2.GetListItemRequest, _limits: PageLimits) -> Written:
     """Answers GetListItem."""
     row = require_item(state, request.list_id, request.item_id)
-    return lists_pb2.GetListItemResponse(
-        item=item_resource(request.item_id, row),
+    response = _write_item_response(
+        item=written_item(request.item_id, row),
         list_version=require_list(state, request.list_id).version,
     )
+    return Written(lists_pb2.GetListItemResponse, response)
 
 
 def list_lists(

@@ -13,7 +13,12 @@ import msgspec
 from gapless.v1 import common_pb2, errors_pb2, lists_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import PartitionedTable, State, Table, UndoLog
-from gapless_server.core.times import optional_timestamp, to_timestamp
+from gapless_server.core.times import optional_timestamp_bytes, timestamp_bytes, to_timestamp
+from gapless_server.core.writing import writer
+
+_write_item = writer(lists_pb2.ListItem)
+_write_result = writer(lists_pb2.ListItemResult)
+_write_body = writer(common_pb2.Body)
 
 # All lists of a namespace are one partition, so that they can be listed in order.
 ALL = ""
@@ -124,21 +129,21 @@ def list_resource(list_id: str, row: ListRow) -> lists_pb2.List:
     )
 
 
-def item_resource(item_id: str, row: ItemRow) -> lists_pb2.ListItem:
-    """Returns an item as clients see it."""
-    return lists_pb2.ListItem(
+def written_item(item_id: str, row: ItemRow) -> bytes:
+    """Returns an item as clients see it, as its bytes."""
+    return _write_item(
         item_id=item_id,
-        body=common_pb2.Body(data=row.data, content_type=row.content_type),
+        body=_write_body(data=row.data, content_type=row.content_type),
         version=row.version,
-        results=[_result_resource(result) for result in row.results],
-        create_time=to_timestamp(row.create_time_us),
-        edit_time=optional_timestamp(row.edit_time_us),
+        results=[_written_result(result) for result in row.results],
+        create_time=timestamp_bytes(row.create_time_us),
+        edit_time=optional_timestamp_bytes(row.edit_time_us),
     )
 
 
-def _result_resource(row: ResultRow) -> lists_pb2.ListItemResult:
-    return lists_pb2.ListItemResult(
+def _written_result(row: ResultRow) -> bytes:
+    return _write_result(
         key=row.key,
-        body=common_pb2.Body(data=row.data, content_type=row.content_type),
-        record_time=to_timestamp(row.record_time_us),
+        body=_write_body(data=row.data, content_type=row.content_type),
+        record_time=timestamp_bytes(row.record_time_us),
     )

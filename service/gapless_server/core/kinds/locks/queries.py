@@ -13,10 +13,12 @@ from gapless_server.core.kinds.locks.tables import (
     find_lock,
     found_holder,
     lock_resource,
+    written_lock,
 )
-from gapless_server.core.paging import PageLimits, fill_page, read_token
+from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.prefixes import scan_prefix
 from gapless_server.core.state import Moment, State
+from gapless_server.core.writing import Written
 
 
 def get(
@@ -31,13 +33,14 @@ def get(
 
 def list_locks(
     state: State, request: locks_pb2.ListLocksRequest, limits: PageLimits, now: Moment
-) -> locks_pb2.ListLocksResponse:
+) -> Written:
     """Returns a page of the locks that are held."""
     rows = _wanted(state, request, after=read_token(request, str))
-    locks, token = fill_page(
-        request, limits, rows, lambda lock_id, row: lock_resource(lock_id, row, now)
-    )
-    return locks_pb2.ListLocksResponse(locks=locks, next_page_token=token)
+
+    def write(lock_id: str, row: LockRow) -> bytes:
+        return written_lock(lock_id, row, now)
+
+    return written_page(request, limits, rows, write, locks_pb2.ListLocksResponse, "locks")
 
 
 def _wanted(

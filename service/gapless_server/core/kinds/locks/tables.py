@@ -7,9 +7,12 @@ import msgspec
 from gapless.v1 import errors_pb2, locks_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, Table, UndoLog
-from gapless_server.core.times import MICROSECONDS, to_timestamp
+from gapless_server.core.times import MICROSECONDS, timestamp_bytes
+from gapless_server.core.writing import writer
 
 KIND_NAME = "locks"
+
+_write_lock = writer(locks_pb2.Lock)
 
 # All locks of a namespace are one partition, so that they can be listed in order.
 ALL = ""
@@ -82,11 +85,16 @@ def require_held(state: State, lock_id: str, fencing_token: int) -> LockRow:
 
 def lock_resource(lock_id: str, row: LockRow, now: Moment) -> locks_pb2.Lock:
     """Returns a lock as clients see it at a moment."""
-    return locks_pb2.Lock(
+    return locks_pb2.Lock.FromString(written_lock(lock_id, row, now))
+
+
+def written_lock(lock_id: str, row: LockRow, now: Moment) -> bytes:
+    """Returns the same as its bytes."""
+    return _write_lock(
         lock_id=lock_id,
         holder_id=row.holder_id,
         fencing_token=row.fencing_token,
-        acquire_time=to_timestamp(row.acquire_time_us),
-        expire_time=to_timestamp(now.time_at(row.end_uptime_us)),
+        acquire_time=timestamp_bytes(row.acquire_time_us),
+        expire_time=timestamp_bytes(now.time_at(row.end_uptime_us)),
         ttl_seconds=row.ttl_seconds,
     )
