@@ -18,13 +18,20 @@ from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterator, Sequence
 from heapq import merge
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from sortedcontainers import SortedList
 
-from gapless_server.core.keys import AFTER_ALL_KEYS, decode_key, encode_key, split_keys
+from gapless_server.core.keys import (
+    AFTER_ALL_KEYS,
+    decode_key,
+    encode_key,
+    encode_keys,
+    split_keys,
+)
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
@@ -35,6 +42,9 @@ _KEY = itemgetter(0)
 # Read rows, and their bytes, that a clean layer takes in before it is dropped: a bound on memory.
 CLEAN_ROWS_MAX = 50_000
 CLEAN_BYTES_MAX = 16 * 1024 * 1024
+
+# So many rows are made ready to be written at a time, and no sooner than they are asked for.
+_ROWS_AT_A_TIME = 500
 
 
 class RowStore(Protocol):
@@ -196,12 +206,15 @@ class Below(Generic[Partition, Key, Row]):
         self._frozen = layer
 
     def frozen_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yields what is frozen as it is to be written; None: deleted. Usable in any thread."""
-        for partition, part in self._frozen.items():
-            prefix = encode_key(partition)  # type: ignore[arg-type]  # str, int or tuples of them
-            for key, row in part.rows.items():
-                data = None if row is DELETED else _encode_row(row)
-                yield prefix + encode_key(key), data  # type: ignore[arg-type]
+        """Yields what is frozen as it is to be written, in the order of the keys; None: deleted.
+
+        Usable in any thread.
+        """
+        parts = sorted(
+            ((encode_key(partition), part) for partition, part in self._frozen.items()),  # type: ignore[arg-type]  # str, int or tuples of them
+            key=_KEY,
+        )
+        return chain.from_iterable(starmap(_written, parts))
 
     def thaw(self) -> None:
         """The frozen rows are in the store: from now on they are a cache."""
@@ -220,6 +233,24 @@ def _without(
     if not newer:
         return rows
     return (row for row in rows if not any(row[0] in layer for layer in newer))
+
+
+def _written(prefix: bytes, part: Part[Any, Any]) -> Iterator[tuple[bytes, bytes | None]]:
+    """Returns the rows of a part as they are to be written, in the order of their keys."""
+    keys = sorted(part.rows)
+    # Most parts have come to be in order.
+    rows = list(part.rows.values()) if keys == list(part.rows) else [part.rows[key] for key in keys]
+    return chain.from_iterable(
+        zip(
+            encode_keys(prefix, keys[start : start + _ROWS_AT_A_TIME]),
+            [
+                None if row is DELETED else _encode_row(row)
+                for row in rows[start : start + _ROWS_AT_A_TIME]
+            ],
+            strict=True,
+        )
+        for start in range(0, len(keys), _ROWS_AT_A_TIME)
+    )
 
 
 _encode_row = msgspec.msgpack.Encoder().encode
