@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from operator import add
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
@@ -36,6 +36,9 @@ STATEMENT_CHUNKS: Final = 50
 # How many chunks a scan takes at a time, so that no read is open while the state changes: first
 # one, as many want only one row, then more and more.
 SCAN_CHUNKS_MAX: Final = 16
+
+# Up to this part of a chunk, its changes are made one by one.
+_FEW_PART: Final = 4
 
 _FIRST_FENCE: Final = b""
 # A key with this at its end is the next one.
@@ -145,12 +148,13 @@ class ChunkTable:
         self, connection: sqlite3.Connection, keys: list[bytes], rows: list[bytes | None]
     ) -> None:
         puts: list[bytes] = []
+        ahead = _Ahead(self._name, connection)
         start = 0
         while start < len(keys):
-            # What is still to be put lies below, and does not matter here.
-            old, above = self._find(connection, keys[start])
+            found, above = ahead.find(keys[start])
+            old = Chunk(_FIRST_FENCE, [], []) if found is None else self.opened(*found)
             end = len(keys) if above is None else bisect_left(keys, above, start)
-            chunks = _cut(old, *_merged(old, keys[start:end], rows[start:end]))
+            chunks = _changed(old, keys[start:end], rows[start:end])
             for chunk in chunks:
                 puts += (chunk.fence, self._sealer.sealed(chunk.fence, _encode(chunk[1:])))
             if not chunks:
@@ -161,20 +165,6 @@ class ChunkTable:
             start = end
         self._put(connection, puts)
 
-    def _find(self, connection: sqlite3.Connection, key: bytes) -> tuple[Chunk, bytes | None]:
-        """Returns the chunk that a key belongs to, and the fence of the next one, or None."""
-        above = f'(SELECT min(fence) FROM "{self._name}" WHERE fence > ?1)'  # noqa: S608 - our names
-        found = connection.execute(
-            f'SELECT fence, chunk, {above} FROM "{self._name}" WHERE fence <= ?1'  # noqa: S608 - our names
-            " ORDER BY fence DESC LIMIT 1",
-            (key,),
-        ).fetchall()
-        if found:
-            [(fence, stored, next_fence)] = found
-            return self.opened(fence, stored), next_fence
-        [[next_fence]] = connection.execute(f"SELECT {above}", (key,)).fetchall()
-        return Chunk(_FIRST_FENCE, [], []), next_fence
-
     def _put(self, connection: sqlite3.Connection, puts: Sequence[bytes]) -> None:
         if puts:
             places = ", ".join(["(?, ?)"] * (len(puts) // 2))
@@ -184,43 +174,114 @@ class ChunkTable:
         connection.execute(f'DELETE FROM "{self._name}" WHERE fence = ?', (fence,))  # noqa: S608 - our names
 
 
+class _Ahead:
+    """Finds the chunks that keys in order belong to; many in one query, if they lie close.
+
+    What is written of those that were found before matters no more.
+    """
+
+    def __init__(self, name: str, connection: sqlite3.Connection) -> None:
+        self._query = (
+            f'SELECT fence, chunk FROM "{name}" WHERE fence >='  # noqa: S608 - our names
+            f" ifnull((SELECT max(fence) FROM \"{name}\" WHERE fence <= ?), x'')"
+            " ORDER BY fence LIMIT ?"
+        )
+        self._connection = connection
+        self._fences: list[bytes] = []
+        self._stored: list[tuple[bytes, bytes]] = []
+        # At least two, as the fence of the next chunk is asked for, too.
+        self._limit = 2
+        self._used = 0
+
+    def find(self, key: bytes) -> tuple[tuple[bytes, bytes] | None, bytes | None]:
+        """Returns a key's chunk, as it is stored, and the fence of the next one; None: neither."""
+        if not self._fences or (key >= self._fences[-1] and len(self._fences) == self._limit):
+            self._read(key)
+        index = bisect_right(self._fences, key)
+        self._used += 1
+        above = self._fences[index] if index < len(self._fences) else None
+        return (self._stored[index - 1] if index else None), above
+
+    def _read(self, key: bytes) -> None:
+        most_were_used = 2 * self._used > len(self._fences) > 0
+        self._limit = min(2 * self._limit, SCAN_CHUNKS_MAX) if most_were_used else 2
+        self._used = 0
+        self._stored = self._connection.execute(self._query, (key, self._limit)).fetchall()
+        self._fences = [fence for fence, _chunk in self._stored]
+
+
+def _changed(old: Chunk, keys: list[bytes], rows: list[bytes | None]) -> list[Chunk]:
+    """Returns what a chunk becomes by changes that are in order; none if no row is left."""
+    before = bisect_left(old.keys, keys[0])
+    behind = len(old.keys) - before
+    is_run = not behind or keys[-1] < old.keys[before]
+    if is_run and None not in rows:
+        new = cast("list[bytes]", rows)
+        # Most often they come behind all others; or between two, as those of a partition whose
+        # next one begins in the same chunk. Then the next one gets a chunk of its own, so that
+        # later ones come behind all others. Not for a few rows: chunks would become small.
+        if not behind or sum(map(len, new)) >= CHUNK_BYTES // 3:
+            chunks = _filled(old.fence, old.keys[:before] + keys, old.rows[:before] + new)
+            if behind:
+                chunks.append(Chunk(old.keys[before], old.keys[before:], old.rows[before:]))
+            return chunks
+    merged = _merged(old, keys, rows)
+    if not old.keys or keys[-1] > old.keys[-1]:
+        return _filled(old.fence, *merged)
+    return _evenly_cut(old.fence, *merged)
+
+
 def _merged(
-    old: Chunk, keys: list[bytes], changed: list[bytes | None]
+    old: Chunk, keys: list[bytes], rows: list[bytes | None]
 ) -> tuple[list[bytes], list[bytes]]:
-    """Returns the keys and rows of a chunk, in order, once changes in order were made to it."""
-    rows: list[Any]
-    if old.keys and keys[0] <= old.keys[-1]:
-        rows_by_key: dict[bytes, bytes | None] = dict(zip(old.keys, old.rows, strict=True))
-        rows_by_key.update(zip(keys, changed, strict=True))
-        keys = sorted(rows_by_key)
-        rows = [rows_by_key[key] for key in keys]
-    else:
-        keys, rows = old.keys + keys, [*old.rows, *changed]
-    if None in rows:
-        keys = [key for key, row in zip(keys, rows, strict=True) if row is not None]
-        rows = [row for row in rows if row is not None]
-    return keys, rows
+    if len(keys) > len(old.keys) // _FEW_PART:
+        changed: dict[bytes, bytes | None] = dict(zip(old.keys, old.rows, strict=True))
+        changed.update(zip(keys, rows, strict=True))
+        kept = {key: row for key in sorted(changed) if (row := changed[key]) is not None}
+        return list(kept), list(kept.values())
+    # Where a few keys are random, there are thousands of such chunks.
+    new_keys, new_rows = old.keys.copy(), old.rows.copy()
+    for key, row in zip(keys, rows, strict=True):
+        index = bisect_left(new_keys, key)
+        if index < len(new_keys) and new_keys[index] == key:
+            del new_keys[index], new_rows[index]
+        if row is not None:
+            new_keys.insert(index, key)
+            new_rows.insert(index, row)
+    return new_keys, new_rows
 
 
-def _cut(old: Chunk, keys: list[bytes], rows: list[bytes]) -> list[Chunk]:
-    """Returns what a chunk has become, as chunks of a good size."""
-    count = len(keys)
-    # How many bytes there are before each row, and behind the last.
-    before = list(accumulate(map(add, map(len, keys), map(len, rows)), initial=0))
-    # Where rows were added behind all others, more will follow: chunks are filled. Elsewhere all
-    # get the same room, or there would be a nearly empty one after each full one.
-    is_appended = bool(keys) and (not old.keys or keys[-1] > old.keys[-1])
+def _bytes_before(keys: list[bytes], rows: list[bytes]) -> list[int]:
+    """Returns how many bytes there are before each row, and all of them."""
+    return list(accumulate(map(add, map(len, keys), map(len, rows)), initial=0))
+
+
+def _filled(fence: bytes, keys: list[bytes], rows: list[bytes]) -> list[Chunk]:
+    """Returns chunks that have all that they can have, but for the last: more will follow it."""
+    before = _bytes_before(keys, rows)
+    chunks: list[Chunk] = []
+    start = 0
+    while start < len(keys):
+        end = max(bisect_right(before, before[start] + CHUNK_BYTES) - 1, start + 1)
+        chunks.append(Chunk(keys[start] if start else fence, keys[start:end], rows[start:end]))
+        start = end
+    return chunks
+
+
+def _evenly_cut(fence: bytes, keys: list[bytes], rows: list[bytes]) -> list[Chunk]:
+    """Returns as few chunks as there can be, of about one size: there is room in each.
+
+    Filled ones would be full but for a nearly empty one, whenever a row came between theirs.
+    """
+    if sum(map(len, keys)) + sum(map(len, rows)) <= CHUNK_BYTES:
+        return [Chunk(fence, keys, rows)] if keys else []
+    before = _bytes_before(keys, rows)
     pieces = -(-before[-1] // CHUNK_BYTES)
     chunks: list[Chunk] = []
     start = 0
-    while start < count:
-        left = before[-1] - before[start]
-        if is_appended or left <= CHUNK_BYTES:
-            end = bisect_right(before, before[start] + CHUNK_BYTES) - 1
-        else:
-            end = bisect_left(before, before[start] + left // max(pieces - len(chunks), 1))
-        end = min(max(end, start + 1), count)
-        fence = keys[start] if start else old.fence
-        chunks.append(Chunk(fence, keys[start:end], rows[start:end]))
+    while start < len(keys):
+        share = (before[-1] - before[start]) // max(pieces - len(chunks), 1)
+        end = max(bisect_left(before, before[start] + share), start + 1)
+        chunks.append(Chunk(keys[start] if start else fence, keys[start:end], rows[start:end]))
         start = end
     return chunks
