@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gapless_server.checkpoint import sqlite as sqlite_checkpoints
 from gapless_server.checkpoint.chunks import CHUNK_BYTES
 from gapless_server.checkpoint.page_sum import sum_path
 from gapless_server.checkpoint.port import (
@@ -42,6 +43,23 @@ async def test_c3_a_checkpoint_of_another_incarnation_is_not_used(tmp_path: Path
     assert other.at == CheckpointHead()
     assert other.get("T", b"k") is None
     await other.close()
+
+
+async def test_c3_a_checkpoint_of_another_format_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteCheckpointStore(tmp_path)
+    with monkeypatch.context() as before:
+        before.setattr(sqlite_checkpoints, "FORMAT_VERSION", sqlite_checkpoints.FORMAT_VERSION - 1)
+        older = await store.open(NAME, "one")
+        await older.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
+        await older.close()
+
+    newer = await store.open(NAME, "one")
+
+    assert newer.at == CheckpointHead()
+    assert newer.get("T", b"k") is None
+    await newer.close()
 
 
 async def test_c1_a_write_that_fails_half_way_leaves_the_checkpoint_as_it_was(
