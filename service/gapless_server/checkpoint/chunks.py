@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from gapless_server.checkpoint.seals import Sealer
+from gapless_server.core.keys import AFTER_ALL_KEYS
 
 # Keys and rows of a chunk, in bytes; a larger row has one of its own. With so much, the page that
 # SQLite gives to what does not fit beside other chunks is full: a fifth of a chunk does.
@@ -47,6 +48,10 @@ _NEXT: Final = b"\0"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[list[bytes], list[bytes]]).decode
 
+# Of a key that is not there, as that of a new message, the rows are not needed.
+_decode_keys = msgspec.msgpack.Decoder(tuple[list[bytes], msgspec.Raw]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[bytes]).decode
+
 # Runs a query and returns what it finds.
 Read = Callable[[str, tuple[bytes | int, ...]], list[Any]]
 
@@ -59,6 +64,15 @@ class Chunk(NamedTuple):
     rows: list[bytes]
 
 
+class _LastRead(NamedTuple):
+    """A chunk, and all keys that could be in it: those below the fence of the next one."""
+
+    fence: bytes
+    above: bytes
+    keys: list[bytes]
+    rows: msgspec.Raw
+
+
 class ChunkTable:
     """One table: how its chunks are written and read. The connections are somebody else's."""
 
@@ -66,13 +80,15 @@ class ChunkTable:
         self._name = name
         self._sealer = Sealer(name)
         # What was read last: who asks for one row often asks for its neighbour next.
-        self._last_read: Chunk | None = None
+        self._last_read: _LastRead | None = None
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Makes the table."""
+        """Makes the table.
+
+        Not WITHOUT ROWID: a search would then read all of each chunk that it only passes.
+        """
         connection.execute(
-            f'CREATE TABLE "{self._name}" (fence BLOB PRIMARY KEY, chunk BLOB NOT NULL)'
-            " WITHOUT ROWID"
+            f'CREATE TABLE "{self._name}" (fence BLOB PRIMARY KEY NOT NULL, chunk BLOB NOT NULL)'
         )
 
     def written(self) -> None:
@@ -92,18 +108,21 @@ class ChunkTable:
     def get(self, read: Read, key: bytes) -> bytes | None:
         """Returns a row, or None. Raises Damaged."""
         chunk = self._last_read
-        if chunk is None or not chunk.fence <= key <= chunk.keys[-1]:
+        if chunk is None or not chunk.fence <= key < chunk.above:
             found = read(
-                f'SELECT fence, chunk FROM "{self._name}" WHERE fence <= ?'  # noqa: S608 - our names
-                " ORDER BY fence DESC LIMIT 1",
+                f'SELECT fence, chunk, (SELECT min(fence) FROM "{self._name}" WHERE fence > ?1)'  # noqa: S608 - our names
+                f' FROM "{self._name}" WHERE fence <= ?1 ORDER BY fence DESC LIMIT 1',
                 (key,),
             )
             if not found:
                 return None
-            chunk = self._last_read = self.opened(*found[0])
+            [(fence, stored, above)] = found
+            keys, rows = _decode_keys(self._sealer.opened(fence, stored))
+            above = AFTER_ALL_KEYS if above is None else above
+            chunk = self._last_read = _LastRead(fence, above, keys, rows)
         index = bisect_left(chunk.keys, key)
         if index < len(chunk.keys) and chunk.keys[index] == key:
-            return chunk.rows[index]
+            return _decode_rows(chunk.rows)[index]
         return None
 
     def scan(
