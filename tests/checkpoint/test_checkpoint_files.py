@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from gapless_server.checkpoint import sqlite as sqlite_checkpoints
+from gapless_server.checkpoint.chunks import CHUNK_BYTES
 from gapless_server.checkpoint.page_sum import sum_path
 from gapless_server.checkpoint.port import (
     REQUEST_SHARDS,
@@ -19,11 +21,7 @@ from gapless_server.checkpoint.port import (
     RequestPairs,
     RequestShard,
 )
-from gapless_server.checkpoint.sqlite import (
-    STATEMENT_ROWS,
-    SqliteCheckpoint,
-    SqliteCheckpointStore,
-)
+from gapless_server.checkpoint.sqlite import SqliteCheckpoint, SqliteCheckpointStore
 from gapless_server.core.paging import PageLimits
 from gapless_server.journal.port import Head
 from tests.limits import file_size_limited_to
@@ -45,6 +43,23 @@ async def test_c3_a_checkpoint_of_another_incarnation_is_not_used(tmp_path: Path
     assert other.at == CheckpointHead()
     assert other.get("T", b"k") is None
     await other.close()
+
+
+async def test_c3_a_checkpoint_of_another_format_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteCheckpointStore(tmp_path)
+    with monkeypatch.context() as before:
+        before.setattr(sqlite_checkpoints, "FORMAT_VERSION", sqlite_checkpoints.FORMAT_VERSION - 1)
+        older = await store.open(NAME, "one")
+        await older.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
+        await older.close()
+
+    newer = await store.open(NAME, "one")
+
+    assert newer.at == CheckpointHead()
+    assert newer.get("T", b"k") is None
+    await newer.close()
 
 
 async def test_c1_a_write_that_fails_half_way_leaves_the_checkpoint_as_it_was(
@@ -123,18 +138,18 @@ def change(directory: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(["UPDATE T SET row = zeroblob(20) WHERE key = x'61'"], id="row"),
-        pytest.param(["UPDATE T SET key = x'66' WHERE key = x'61'"], id="key"),
-        pytest.param(["DELETE FROM T WHERE key = x'61'"], id="missing row"),
+        pytest.param(["UPDATE T SET chunk = zeroblob(20) WHERE fence = x'62'"], id="chunk"),
+        pytest.param(["UPDATE T SET fence = x'66' WHERE fence = x'62'"], id="fence"),
+        pytest.param(["DELETE FROM T WHERE fence = x'62'"], id="missing chunk"),
         pytest.param(["ALTER TABLE T RENAME TO U"], id="other table"),
         pytest.param(["DROP TABLE T"], id="missing table"),
         pytest.param(
             [
-                "UPDATE T SET key = x'00' WHERE key = x'61'",
-                "UPDATE T SET key = x'61' WHERE key = x'62'",
-                "UPDATE T SET key = x'62' WHERE key = x'00'",
+                "UPDATE T SET fence = x'00' WHERE fence = x'62'",
+                "UPDATE T SET fence = x'62' WHERE fence = x'63'",
+                "UPDATE T SET fence = x'63' WHERE fence = x'00'",
             ],
-            id="exchanged rows",
+            id="exchanged chunks",
         ),
         pytest.param(["DELETE FROM request_tail"], id="missing request ids"),
         pytest.param(["UPDATE request_tail SET number = 7"], id="request ids elsewhere"),
@@ -145,7 +160,11 @@ def change(directory: Path, *statements: str) -> None:
 async def test_c2_a_checkpoint_that_was_damaged_is_not_there(
     tmp_path: Path, damage: list[str]
 ) -> None:
-    checkpoint = await written(tmp_path, [(b"a", b"row a"), (b"b", b"row b"), (b"c", b"row c")])
+    # Each has a chunk of its own.
+    rows: list[tuple[bytes, bytes | None]] = [
+        (key, key * CHUNK_BYTES) for key in (b"a", b"b", b"c")
+    ]
+    checkpoint = await written(tmp_path, rows)
     await checkpoint.close()
     change(tmp_path, *damage)
 
@@ -163,10 +182,10 @@ async def test_c2_a_row_of_an_older_moment_is_found_though_it_was_written_like_t
 ) -> None:
     checkpoint = await written(tmp_path, [(b"a", b"old"), (b"b", b"row")])
     with closing(sqlite3.connect(tmp_path / f"{NAME}.state")) as connection:
-        [[old]] = connection.execute("SELECT hex(row) FROM T WHERE key = x'61'").fetchall()
+        [[old]] = connection.execute("SELECT hex(chunk) FROM T").fetchall()
     await checkpoint.write(HEAD, [("T", [(b"a", b"new")])], RequestPairs(), [])
     await checkpoint.close()
-    change(tmp_path, f"UPDATE T SET row = x'{old}' WHERE key = x'61'")
+    change(tmp_path, f"UPDATE T SET chunk = x'{old}'")
 
     damaged = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
 
@@ -264,41 +283,13 @@ async def test_c2_a_row_that_is_damaged_after_the_opening_is_found_when_it_is_re
     tmp_path: Path,
 ) -> None:
     checkpoint = await written(tmp_path, [(b"k", b"row")])
-    change(tmp_path, "UPDATE T SET row = CAST(substr(row, 1, 9) AS BLOB)")
+    change(tmp_path, "UPDATE T SET chunk = CAST(substr(chunk, 1, 9) AS BLOB)")
 
     with pytest.raises(Damaged, match="is not what was written"):
         checkpoint.get("T", b"k")
 
     await checkpoint.close()
     assert not (tmp_path / f"{NAME}.state").exists()
-
-
-async def test_a_scan_of_many_rows_gives_each_once_in_either_order(tmp_path: Path) -> None:
-    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
-    keys = [number.to_bytes(4, "big") for number in range(1000)]
-    await checkpoint.write(HEAD, [("T", [(key, key) for key in keys])], RequestPairs(), [])
-
-    upwards = [key for key, _ in checkpoint.scan("T", b"", b"\xff", descending=False)]
-    downwards = [key for key, _ in checkpoint.scan("T", b"", b"\xff", descending=True)]
-
-    assert upwards == keys
-    assert downwards == keys[::-1]
-    await checkpoint.close()
-
-
-async def test_g10_more_rows_than_a_statement_takes_are_written_and_deleted(
-    tmp_path: Path,
-) -> None:
-    keys = [number.to_bytes(4, "big") for number in range(4 * STATEMENT_ROWS + 2)]
-    kept, gone = keys[::2], keys[1::2]
-    checkpoint = await written(tmp_path, [(key, b"old") for key in keys])
-    changed = [(key, b"new") for key in kept] + [(key, None) for key in gone]
-
-    await checkpoint.write(NEXT_HEAD, [("T", changed)], RequestPairs(), [])
-
-    found = list(checkpoint.scan("T", b"", b"\xff", descending=False))
-    assert found == [(key, b"new") for key in kept]
-    await checkpoint.close()
 
 
 async def test_reading_leaves_no_file_behind(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Disk:
 
     def damage_rows(self, table: str) -> None:
         connection = sqlite3.connect(self.state_path)
-        connection.execute(f'UPDATE "{table}" SET row = ?', (b"no checksum fits this",))
+        connection.execute(f'UPDATE "{table}" SET chunk = ?', (b"no checksum fits this",))
         connection.commit()
         connection.close()
 

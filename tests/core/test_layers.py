@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gapless_server.core.keys import AFTER_ALL_KEYS, Key, decode_key, encode_key, split_keys
+from gapless_server.core.keys import (
+    AFTER_ALL_KEYS,
+    Key,
+    decode_key,
+    encode_key,
+    encode_keys,
+    split_keys,
+)
 from gapless_server.core.layers import CLEAN_BYTES_MAX
 from gapless_server.core.state import GapError, SequenceTable, State, UndoLog
 from gapless_server.core.tables import PartitionedTable
@@ -36,7 +44,9 @@ class DictStore:
 
     def write(self, state: State) -> None:
         state.freeze()
-        for table, rows in state.frozen_rows():
+        for table, frozen_rows in state.frozen_rows():
+            rows = list(frozen_rows)
+            assert rows == sorted(rows, key=itemgetter(0))
             for key, row in rows:
                 if row is None:
                     self.rows.pop((table, key), None)
@@ -164,6 +174,20 @@ def test_a_key_is_read_back_from_its_bytes(key: Key) -> None:
     assert decode_key(encode_key(key)) == key
     assert split_keys(encode_key(key) + encode_key("next")) == (key, "next")
     assert encode_key(key) < AFTER_ALL_KEYS
+
+
+@given(
+    st.one_of(
+        st.lists(keys, max_size=8),
+        st.lists(st.text(st.sampled_from("a\0b"), max_size=3), max_size=8),
+        st.lists(st.integers(0, 2**64 - 1), max_size=8),
+        st.lists(st.sampled_from((-(2**64) + 1, -1, 0, 2**64 - 1, 2**64)), max_size=8),
+    )
+)
+def test_keys_that_are_encoded_together_have_the_bytes_that_each_has_alone(many: list[Key]) -> None:
+    prefix = encode_key("p")
+
+    assert encode_keys(prefix, many) == [prefix + encode_key(key) for key in many]
 
 
 @given(keys, st.data())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gapless.testing import InProcessServer, SubprocessServer
+from gapless_server.checkpoint.chunks import ChunkTable
 from gapless_server.checkpoint.seals import Sealer
+from gapless_server.core.keys import encode_key
 from gapless_server.journal.port import Head
 from gapless_server.journal.witness import Witness
 from gapless_server.verify.log_files import LogFile
@@ -153,19 +157,11 @@ def test_g8_a_log_that_is_gone_is_told(log: Path, whole_directory: bool) -> None
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (f"DELETE FROM \"{CHANNELS}\" WHERE instr(key, x'6332')", "lacks the row 'c2'"),
-        (
-            f"INSERT INTO \"{CHANNELS}\" SELECT CAST(replace(key, 'c2', 'c3') AS BLOB), row"
-            f" FROM \"{CHANNELS}\" WHERE instr(key, x'6332')",
-            "has a row 'c3' that the log does not give",
-        ),
-        (f'UPDATE "{CHANNELS}" SET row = zeroblob(9)', "is not what was written"),
+        (f'DELETE FROM "{CHANNELS}"', "lacks the row 'c1'"),
+        (f'UPDATE "{CHANNELS}" SET chunk = zeroblob(9)', "is not what was written"),
+        (f"UPDATE \"{CHANNELS}\" SET fence = x'01'", "is not what was written"),
         ("DELETE FROM request_tail", "the index of request ids lacks the one of position 1"),
         ("UPDATE meta SET value = zeroblob(9)", "it cannot be read"),
-        (
-            f"UPDATE \"{CHANNELS}\" SET key = CAST(replace(key, 'c1', 'c4') AS BLOB)",
-            "has a row 'c4' that the log does not give",
-        ),
     ],
 )
 def test_g8_a_damaged_checkpoint_is_told_with_what_is_wrong_in_it(
@@ -180,18 +176,53 @@ def test_g8_a_damaged_checkpoint_is_told_with_what_is_wrong_in_it(
     assert told in first
 
 
-def test_g10_a_row_that_is_sealed_and_yet_not_what_the_log_gives_is_told(log: Path) -> None:
-    checkpoint = log.with_suffix(".state")
+def channel_key(name: str) -> bytes:
+    return encode_key("") + encode_key(name)
+
+
+def with_other_rows(checkpoint: Path, change_rows: Callable[[dict[bytes, bytes]], None]) -> None:
+    """Changes the rows of the channels, in a chunk that is sealed as it should be."""
     with closing(sqlite3.connect(checkpoint)) as connection:
-        rows = connection.execute(f'SELECT key, substr(row, 9) FROM "{CHANNELS}" ORDER BY key')
-        [(key, _own), (_other_key, other)] = rows.fetchall()
-    change(
-        checkpoint,
-        f'UPDATE "{CHANNELS}" SET row = ? WHERE key = ?',
-        Sealer(CHANNELS).sealed(key, other),
-        key,
-    )
+        [(fence, keys, rows)] = ChunkTable(CHANNELS).chunks(connection)
+    rows_by_key = dict(zip(keys, rows, strict=True))
+    change_rows(rows_by_key)
+    chunk = msgspec.msgpack.encode((list(rows_by_key), list(rows_by_key.values())))
+    sealed = Sealer(CHANNELS).sealed(fence, chunk)
+    change(checkpoint, f'UPDATE "{CHANNELS}" SET chunk = ?', sealed)
+
+
+def exchange_c1(rows: dict[bytes, bytes]) -> None:
+    rows[channel_key("c1")] = rows[channel_key("c2")]
+
+
+def lose_c2(rows: dict[bytes, bytes]) -> None:
+    del rows[channel_key("c2")]
+
+
+def add_c3(rows: dict[bytes, bytes]) -> None:
+    rows[channel_key("c3")] = rows[channel_key("c2")]
+
+
+def move_c1(rows: dict[bytes, bytes]) -> None:
+    rows[channel_key("c1")] = rows.pop(channel_key("c1"))
+
+
+@pytest.mark.parametrize(
+    ("change_rows", "told"),
+    [
+        (exchange_c1, "has another row 'c1' than the log gives"),
+        (lose_c2, "lacks the row 'c2' that the log gives"),
+        (add_c3, "has a row 'c3' that the log does not give"),
+        (move_c1, "has the row 'c1' in another place than its own"),
+    ],
+)
+def test_g10_a_chunk_that_is_sealed_and_yet_not_what_the_log_gives_is_told(
+    log: Path, change_rows: Callable[[dict[bytes, bytes]], None], told: str
+) -> None:
+    checkpoint = log.with_suffix(".state")
+    with_other_rows(checkpoint, change_rows)
 
     [first, *_others] = breaches(log)
 
-    assert f"{CHANNELS} has another row 'c1' than the log gives" in first
+    assert first.startswith(f"checkpoint {checkpoint}")
+    assert f"{CHANNELS} {told}" in first

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple, Protocol
 from gapless_server.core.layers import RowStore
 from gapless_server.journal.port import EMPTY_HEAD, Head
 
-# The rows of each table that changed, by the table's name; a row that is None was deleted.
+# The rows of each table that changed, by the table's name, in the order of their keys, each once; a
+# row that is None was deleted.
 Changes = Iterable[tuple[str, Iterable[tuple[bytes, bytes | None]]]]
 
 

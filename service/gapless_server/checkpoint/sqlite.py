@@ -1,4 +1,4 @@
-"""Checkpoints in SQLite: a file a namespace beside the log's, a table a table, a row a row.
+"""Checkpoints in SQLite: a file a namespace beside the log's, a table a table (chunks.py).
 
 One connection writes, in a thread of its own; one reads, on the event loop: a lookup in a file
 that is mostly in the page cache takes some microseconds, less than a hop between threads. The log
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import aiosqlite
 import msgspec
 import structlog
 
+from gapless_server.checkpoint.chunks import ChunkTable
 from gapless_server.checkpoint.page_sum import PageSum, sum_path
 from gapless_server.checkpoint.port import (
     Changes,
@@ -42,13 +42,7 @@ from gapless_server.journal.port import Head
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 5
-
-# How many rows a scan takes at a time, so that no read is open while the state changes.
-SCAN_ROWS = 256
-
-# How many rows one statement writes.
-STATEMENT_ROWS = 200
+FORMAT_VERSION = 6
 
 # What a reading connection keeps of the file; the page cache of the system has the rest.
 _CACHE_KIB = 32 * 1024
@@ -61,6 +55,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     *REQUEST_TABLES,
 )
+# What a file that is not what was written can bring about when it is read.
+_DAMAGES = (Damaged, sqlite3.DatabaseError, msgspec.MsgspecError)
 SELECT_HEAD = "SELECT value FROM meta WHERE name = 'head'"
 
 
@@ -95,7 +91,7 @@ class SqliteCheckpoint:
         # Held by what takes more than one statement.
         self._exclusive = asyncio.Lock()
         # Tables that the file has; a read of any other finds nothing.
-        self._tables: dict[str, Sealer] = {}
+        self._tables: dict[str, ChunkTable] = {}
         self._sum = PageSum(path)
         # Commits whose pages the sum does not have yet.
         self._commits = 0
@@ -144,30 +140,22 @@ class SqliteCheckpoint:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Returns a row, or None. Raises Damaged."""
-        if table not in self._tables:
-            return None
-        rows = self._read(f'SELECT row FROM "{table}" WHERE key = ?', (key,))  # noqa: S608 - our names
-        return self._opened(self._tables[table], key, rows[0][0]) if rows else None
+        found = self._tables.get(table)
+        try:
+            return None if found is None else found.get(self._read, key)
+        except _DAMAGES as error:
+            raise self._damaged(str(error)) from error
 
     def scan(
         self, table: str, low: bytes, high: bytes, *, descending: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yields keys and rows with low < key < high, in order. Raises Damaged."""
-        sealer = self._tables.get(table)
-        if sealer is None:
-            return
-        order = "DESC" if descending else "ASC"
-        query = (
-            f'SELECT key, row FROM "{table}" WHERE key > ? AND key < ?'  # noqa: S608 - our names
-            f" ORDER BY key {order} LIMIT {SCAN_ROWS}"
-        )
-        while True:
-            rows = self._read(query, (low, high))
-            for key, row in rows:
-                yield key, self._opened(sealer, key, row)
-            if len(rows) < SCAN_ROWS:
-                return
-            low, high = (low, rows[-1][0]) if descending else (rows[-1][0], high)
+        found = self._tables.get(table)
+        try:
+            if found is not None:
+                yield from found.scan(self._read, low, high, descending=descending)
+        except _DAMAGES as error:
+            raise self._damaged(str(error)) from error
 
     async def load_requests(self, loader: RequestLoader) -> None:
         """Hands over what is stored of the request index. Raises Damaged."""
@@ -193,6 +181,8 @@ class SqliteCheckpoint:
             self._tables = await self._in_writer_thread(
                 lambda connection: self._write(connection, at, changes, requests, shards)
             )
+            for table in self._tables.values():
+                table.written()
             # From here on it is read, whether the sum can be written now or with the next one.
             self._at = at
             self._commits += 1
@@ -234,7 +224,7 @@ class SqliteCheckpoint:
         changes: Changes,
         requests: RequestPairs,
         shards: list[RequestShard],
-    ) -> dict[str, Sealer]:
+    ) -> dict[str, ChunkTable]:
         """Commits all of it; returns the tables that there are then."""
         tables = dict(self._tables)
         connection.execute("BEGIN IMMEDIATE")
@@ -243,8 +233,9 @@ class SqliteCheckpoint:
                 connection.execute(statement)
             for table, rows in changes:
                 if table not in tables:
-                    tables[table] = _create_table(connection, table)
-                _write_rows(connection, table, tables[table], rows)
+                    tables[table] = ChunkTable(table)
+                    tables[table].create(connection)
+                tables[table].write(connection, rows)
             write_requests(connection, requests, shards)
             self._write_meta(connection, at)
             connection.execute("COMMIT")
@@ -288,7 +279,7 @@ class SqliteCheckpoint:
         ):
             await self._writer.execute_fetchall(statement)
         found = await self._fetch("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        self._tables = {name: Sealer(name) for (name,) in found if name not in OWN_TABLES}
+        self._tables = {name: ChunkTable(name) for (name,) in found if name not in OWN_TABLES}
         self._reader = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
         )
@@ -309,18 +300,9 @@ class SqliteCheckpoint:
         assert self._writer is not None
         return list(await self._writer.execute_fetchall(query))
 
-    def _read(self, query: str, parameters: tuple[bytes, ...]) -> list[Any]:
+    def _read(self, query: str, parameters: tuple[bytes | int, ...]) -> list[Any]:
         assert self._reader is not None
-        try:
-            return self._reader.execute(query, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
-
-    def _opened(self, sealer: Sealer, key: bytes, stored: bytes) -> bytes:
-        try:
-            return sealer.opened(key, stored)
-        except Damaged as error:
-            raise self._damaged(str(error)) from None
+        return self._reader.execute(query, parameters).fetchall()
 
     def _damaged(self, description: str) -> Damaged:
         """The file is not to be used again: the next start rebuilds it from the log (C2)."""
@@ -331,45 +313,6 @@ class SqliteCheckpoint:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         sum_path(self._path).unlink(missing_ok=True)
-
-
-def _create_table(connection: sqlite3.Connection, table: str) -> Sealer:
-    connection.execute(
-        f'CREATE TABLE "{table}" (key BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID'
-    )
-    return Sealer(table)
-
-
-def _write_rows(
-    connection: sqlite3.Connection,
-    table: str,
-    sealer: Sealer,
-    rows: Iterable[tuple[bytes, bytes | None]],
-) -> None:
-    # In the order of the keys, so that each page is written once.
-    ordered = sorted(rows)
-    kept = ((key, sealer.sealed(key, row)) for key, row in ordered if row is not None)
-    _run_with_many(connection, f'INSERT OR REPLACE INTO "{table}" VALUES', "(?, ?)", kept)
-    gone = ((key,) for key, row in ordered if row is None)
-    delete = f'DELETE FROM "{table}" WHERE key IN (VALUES'  # noqa: S608 - our names
-    _run_with_many(connection, delete, "(?)", gone, ")")
-
-
-def _run_with_many(
-    connection: sqlite3.Connection,
-    start: str,
-    place: str,
-    rows: Iterator[tuple[bytes, ...]],
-    end: str = "",
-) -> None:
-    """Runs a statement that takes rows, many at a time.
-
-    With one a statement, each takes twice the time, and has this thread and that of the event loop
-    take the interpreter from each other.
-    """
-    while some := tuple(islice(rows, STATEMENT_ROWS)):
-        statement = f"{start} {', '.join([place] * len(some))}{end}"
-        connection.execute(statement, tuple(chain.from_iterable(some)))
 
 
 class SqliteCheckpointStore:

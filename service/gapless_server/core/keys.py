@@ -7,6 +7,11 @@ have the same shape.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import repeat
+from struct import Struct
+from typing import Any
+
 Key = str | int | tuple["Key", ...]
 
 _TUPLE, _STRING, _INTEGER = b"\x01", b"\x02", b"\x03"
@@ -21,6 +26,11 @@ _ESCAPE_BYTE = _ESCAPED_NUL[1]
 AFTER_ALL_KEYS = b"\xff"
 _INTEGER_BYTES = 9
 _INTEGER_OFFSET = 1 << 64
+# An integer from 0 to 2^64 - 1: the offset is a byte of its own then.
+_NATURAL_START = _INTEGER + b"\x01"
+_NATURAL_END = 1 << 64
+# So many keys are worth a look at what they have in common.
+_MANY_KEYS = 4
 
 
 def encode_key(key: Key) -> bytes:
@@ -30,6 +40,22 @@ def encode_key(key: Key) -> bytes:
     if isinstance(key, int):
         return _INTEGER + (key + _INTEGER_OFFSET).to_bytes(_INTEGER_BYTES, "big")
     return _TUPLE + b"".join(map(encode_key, key)) + _END
+
+
+def encode_keys(prefix: bytes, keys: Collection[Any]) -> list[bytes]:
+    """Returns the prefix and the bytes of a key, for each: as `encode_key` does, but quicker.
+
+    A checkpoint has thousands of keys that are all strings, or all integers.
+    """
+    if len(keys) >= _MANY_KEYS:
+        types = set(map(type, keys))
+        if types == {str} and _END.decode() not in "".join(keys):
+            start, end = (prefix + _STRING), _END
+            return [start + key.encode() + end for key in keys]
+        if types == {int} and min(keys) >= 0 and max(keys) < _NATURAL_END:
+            start = prefix + _NATURAL_START
+            return list(map(Struct(f">{len(start)}sQ").pack, repeat(start), keys))
+    return [prefix + encode_key(key) for key in keys]
 
 
 def decode_key(data: bytes) -> Key:

@@ -16,15 +16,22 @@ Rows are immutable: a change puts a new row in the place of the old one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from heapq import merge
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 from sortedcontainers import SortedList
 
-from gapless_server.core.keys import AFTER_ALL_KEYS, decode_key, encode_key, split_keys
+from gapless_server.core.keys import (
+    AFTER_ALL_KEYS,
+    decode_key,
+    encode_key,
+    encode_keys,
+    split_keys,
+)
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
@@ -35,6 +42,9 @@ _KEY = itemgetter(0)
 # Read rows, and their bytes, that a clean layer takes in before it is dropped: a bound on memory.
 CLEAN_ROWS_MAX = 50_000
 CLEAN_BYTES_MAX = 16 * 1024 * 1024
+
+# So many rows are made ready to be written at a time, and no sooner than they are asked for.
+_ROWS_AT_A_TIME = 500
 
 
 class RowStore(Protocol):
@@ -219,26 +229,46 @@ class Below(Generic[Partition, Key, Row]):
         self._frozen = layer
 
     def frozen_rows(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yields what is frozen as it is to be written; None: deleted. Usable in any thread."""
-        for partition, part in self._frozen.items():
-            prefix = encode_key(partition)  # type: ignore[arg-type]  # str, int or tuples of them
-            for key, row in part.rows.items():
-                yield prefix + encode_key(key), _stored_row(row)  # type: ignore[arg-type]
+        """Yields what is frozen as it is to be written, in the order of the keys; None: deleted.
 
-    def thaw(self) -> None:
-        """The frozen rows are in the store: from now on they are a cache."""
+        Usable in any thread.
+        """
+        parts = sorted(
+            ((encode_key(partition), part) for partition, part in self._frozen.items()),  # type: ignore[arg-type]  # str, int or tuples of them
+            key=_KEY,
+        )
+        return chain.from_iterable(starmap(_written, parts))
+
+    def thaw(self) -> Layer[Partition, Key, Row]:
+        """The frozen rows are in the store: from now on they are a cache.
+
+        Returns the rows that were it, for `take_apart`.
+        """
+        dropped = self._clean
         self._begin_clean(self._frozen)
         self._frozen = {}
+        return dropped
 
     def _begin_clean(self, layer: Layer[Partition, Key, Row]) -> None:
         self._clean = layer
         self._clean_rows_read = self._clean_bytes_read = 0
 
 
-def _stored_row(row: Any) -> bytes | None:
-    if type(row) is bytes:  # packed
-        return row
-    return None if row is DELETED else _encode_row(row)
+def take_apart(layers: Iterable[Layer[Any, Any, Any]]) -> None:
+    """Frees layers that nobody uses any more, little by little. Usable in any thread.
+
+    Freed whole, the rows of a checkpoint would hold the interpreter lock for 10 to 50 ms.
+    """
+    for layer in layers:
+        while layer:
+            _partition, part = layer.popitem()
+            if len(part.rows) > _ROWS_AT_A_TIME:
+                keys, rows = list(part.rows), list(part.rows.values())
+                part.order = None
+                # Frees none of them: the lists have them all.
+                part.rows.clear()
+                while rows:
+                    del rows[-_ROWS_AT_A_TIME:], keys[-_ROWS_AT_A_TIME:]
 
 
 def _without(
@@ -248,6 +278,25 @@ def _without(
     if not newer:
         return rows
     return (row for row in rows if not any(row[0] in layer for layer in newer))
+
+
+def _written(prefix: bytes, part: Part[Any, Any]) -> Iterator[tuple[bytes, bytes | None]]:
+    """Returns the rows of a part as they are to be written, in the order of their keys."""
+    keys = sorted(part.rows)
+    # Most parts have come to be in order.
+    rows = list(part.rows.values()) if keys == list(part.rows) else [part.rows[key] for key in keys]
+    return chain.from_iterable(
+        zip(
+            encode_keys(prefix, keys[start : start + _ROWS_AT_A_TIME]),
+            [
+                # Packed, it is bytes already.
+                row if type(row) is bytes else None if row is DELETED else _encode_row(row)
+                for row in rows[start : start + _ROWS_AT_A_TIME]
+            ],
+            strict=True,
+        )
+        for start in range(0, len(keys), _ROWS_AT_A_TIME)
+    )
 
 
 _encode_row = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gapless_server.core.alarms import Alarms
-from gapless_server.core.layers import RowStore
+from gapless_server.core.layers import Layer, RowStore
 from gapless_server.core.tables import (
     GapError,
     PartitionedTable,
@@ -107,10 +107,12 @@ class State:
         """
         return [(name, table.frozen_rows()) for name, table in self.tables().items()]
 
-    def thaw(self) -> None:
-        """What was frozen is in the store now: it need not be kept in memory."""
-        for table in self.tables().values():
-            table.thaw()
+    def thaw(self) -> list[Layer[Any, Any, Any]]:
+        """What was frozen is in the store now: it need not be kept in memory.
+
+        Returns rows that nobody uses any more. To free them takes long: see `take_apart`.
+        """
+        return [table.thaw() for table in self.tables().values()]
 
     def digest(self) -> bytes:
         """Returns a hash of every row: equal for equal logs, on any machine (G10).

@@ -221,10 +221,10 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         assert self._below is not None
         return self._below.frozen_rows()
 
-    def thaw(self) -> None:
-        """What was frozen is in the store now."""
+    def thaw(self) -> Layer[Partition, Key, Row]:
+        """What was frozen is in the store now; returns rows to take apart: see layers.py."""
         assert self._below is not None
-        self._below.thaw()
+        return self._below.thaw()
 
 
 class Table(Generic[Key, Row]):

@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from gapless_server.checkpoint.chunks import ChunkTable
 from gapless_server.checkpoint.port import CheckpointHead, Damaged
 from gapless_server.checkpoint.request_tables import read_requests
-from gapless_server.checkpoint.seals import Sealer
 from gapless_server.checkpoint.sqlite import OWN_TABLES, SELECT_HEAD, StoredHead, read_head
 from gapless_server.core.audit import BREACHES_MAX
 from gapless_server.core.keys import encode_key, split_keys
@@ -120,20 +120,21 @@ class CheckpointFile:
         expected = {
             encode_key(partition) + encode_key(key): row for (partition, key), row in table.items()
         }
-        sealer = Sealer(name)
         decode = msgspec.msgpack.Decoder(table.row_type).decode
-        query = f'SELECT key, row FROM "{name}"'  # noqa: S608 - our names
         before = b""
-        for key, stored in self._connection.execute(query) if exists else ():
-            row = expected.pop(key, None)
-            # Not sorted: what lies in another order than that of its keys is not found by them.
-            if key <= before:
-                yield f"{name} has the row {_named(key)} in another place than its own"
-            before = key
-            if row is None:
-                yield f"{name} has a row {_named(key)} that the log does not give"
-            elif decode(sealer.opened(key, stored)) != row:
-                yield f"{name} has another row {_named(key)} than the log gives"
+        for fence, keys, stored in ChunkTable(name).chunks(self._connection) if exists else ():
+            # What lies on the wrong side of a fence, or of another key, is not found there.
+            if before >= fence > b"":
+                yield f"{name} has the row {_named(before)} in another place than its own"
+            for key, data in zip(keys, stored, strict=True):
+                if key < fence or key <= before:
+                    yield f"{name} has the row {_named(key)} in another place than its own"
+                before = key
+                row = expected.pop(key, None)
+                if row is None:
+                    yield f"{name} has a row {_named(key)} that the log does not give"
+                elif decode(data) != row:
+                    yield f"{name} has another row {_named(key)} than the log gives"
         for key in expected:
             yield f"{name} lacks the row {_named(key)} that the log gives"
 

@@ -15,6 +15,7 @@ from gapless_server.checkpoint.port import (
     RequestPairs,
     RequestShard,
 )
+from gapless_server.core.layers import take_apart
 from gapless_server.core.state import State
 from gapless_server.writer.requests import RequestIndex
 
@@ -158,5 +159,6 @@ class Checkpointer:
         except (sqlite3.Error, OSError) as error:
             _log.error("checkpoint_failed", description=str(error))
             return
-        self._state.thaw()
+        dropped = self._state.thaw()
         self._frozen = None
+        await asyncio.to_thread(take_apart, dropped)
