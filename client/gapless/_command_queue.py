@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gapless._commands import PendingCommand
 from gapless._retry import break_leaves_outcome_open, is_retryable
@@ -39,6 +39,13 @@ class _Frame(NamedTuple):
 
     commands: list[PendingCommand]
     size: int
+
+
+class Refusal(NamedTuple):
+    """A command that got an error for an answer, and its caller has not been told yet."""
+
+    command: PendingCommand
+    error: GaplessError
 
 
 class CommandQueue:
@@ -110,8 +117,10 @@ class CommandQueue:
         self._waiting = waiting[count:]
         return _Frame(waiting[:count], size)
 
-    def answer(self, response: commands_pb2.PipelineResponse) -> None:
-        """Gives the oldest frame under way its answers.
+    def answer(self, response: commands_pb2.PipelineResponse) -> list[Refusal]:
+        """Gives the oldest frame under way its answers, and returns those that are refusals.
+
+        Those are for the pipeline: it sends their commands again, or fails them.
 
         Raises:
             InternalError: the response does not fit the frame; the stream is of no more use.
@@ -126,8 +135,18 @@ class CommandQueue:
         frame = self._in_flight.popleft()
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
+        refusals = []
         for command, result in zip(frame.commands, results, strict=True):
-            command.settle(result)
+            waiter = command.waiter
+            if waiter.done():
+                continue
+            field: Any = command.field  # the stubs know the names of fields only as literals
+            # Cheaper than asking which result it is.
+            if result.HasField(field):
+                waiter.set_result(getattr(result, field))
+            else:
+                refusals.append(Refusal(command, command.refusal(result)))
+        return refusals
 
     def stream_broke(self, error: GaplessError, now: float) -> None:
         """Takes back what was under way, to be sent again; fails what is not to be sent again.

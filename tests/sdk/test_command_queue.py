@@ -13,6 +13,7 @@ from gapless._command_queue import (
     FRAMES_IN_FLIGHT_MAX,
     HALVED_COMMANDS_MIN,
     CommandQueue,
+    Refusal,
 )
 from gapless._commands import CommandKind, PendingCommand
 from gapless.v1.channels_pb2 import ArchiveChannelResponse
@@ -53,7 +54,8 @@ def pending(
 ) -> PendingCommand:
     request = PostMessageRequest(request_id=name)
     request.body.data = b"x" * size
-    command = PendingCommand(POST, request, deadline, attempts_max)
+    data = POST.element(request.SerializeToString())
+    command = PendingCommand(POST.field, name, data, deadline, attempts_max)
     command.waiter = Caller()
     return command
 
@@ -80,6 +82,12 @@ def answers(*sequences: int) -> PipelineResponse:
     )
 
 
+def tell(refusals: list[Refusal]) -> None:
+    """What a pipeline does with what is not to be sent again."""
+    for command, error in refusals:
+        command.waiter.set_exception(error)
+
+
 def caller(command: PendingCommand) -> Caller:
     assert isinstance(command.waiter, Caller)
     return command.waiter
@@ -97,7 +105,7 @@ def test_a_frame_is_what_protobuf_would_write(size: int) -> None:
         requests.append(request)
     expected = PipelineRequest(commands=[Command(post_message=request) for request in requests])
 
-    written = b"".join(POST.encode(request) for request in requests)
+    written = b"".join(POST.element(request.SerializeToString()) for request in requests)
 
     assert PipelineRequest.FromString(written) == expected
     assert len(written) == expected.ByteSize()
@@ -220,9 +228,8 @@ def test_an_answer_of_another_kind_is_a_fault_with_an_open_outcome() -> None:
     queue = queue_of(command)
     queue.next_frame()
 
-    queue.answer(
-        PipelineResponse(results=[CommandResult(archive_channel=ArchiveChannelResponse())])
-    )
+    other = CommandResult(archive_channel=ArchiveChannelResponse())
+    tell(queue.answer(PipelineResponse(results=[other])))
 
     error = caller(command).error
     assert isinstance(error, errors.InternalError)
@@ -237,7 +244,7 @@ def test_a_refusal_is_for_its_command_alone() -> None:
         error=CommandError(code=5, reason="CHANNEL_NOT_FOUND", message="channel x does not exist")
     )
 
-    queue.answer(PipelineResponse(results=[refused, answers(1).results[0]]))
+    tell(queue.answer(PipelineResponse(results=[refused, answers(1).results[0]])))
 
     error = caller(bad).error
     assert isinstance(error, errors.ChannelNotFound)

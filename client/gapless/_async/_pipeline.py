@@ -2,7 +2,8 @@
 
 ``CommandQueue`` decides; here is what waits: one task that keeps a stream open while there are
 commands, one that writes frames to it, and one timer for every deadline. A command costs a future
-and no task, and all that has gathered while a frame was written goes into the next.
+and no task, unless it is refused and sent again; and all that has gathered while a frame was
+written goes into the next.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Pipeline:
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
         # Let in, and not there yet.
         self._entering = 0
+        # Commands that were refused, and the tasks that send them again after a while.
+        self._resting: dict[asyncio.Task[None], PendingCommand] = {}
         self._work = asyncio.Event()
         self._streaming: asyncio.Task[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -73,26 +76,29 @@ class Pipeline:
         self._closed = False
 
     def run(self, command: PendingCommand) -> Awaitable[Any]:
-        """Sends a command; the awaitable gives its response or raises its error.
+        """Sends a command until there is an answer to it: its response, or an error that raises.
 
-        Cancelling it abandons the answer, not the command.
+        Cancelling the awaitable abandons the answer, not the command.
         """
         # A loop that runs in another thread makes asyncio itself complain.
         if not self._loop.is_running():
             raise elsewhere_error()
-        if self._waiting_for_room or not self._queue.has_room(beside=self._entering):
-            return self._run_when_room(command)
-        return self._enqueue(command)
+        if self._has_room():
+            waiter = command.waiter = self._loop.create_future()
+            self._enqueue(command)
+            return waiter
+        return self._run_when_room(command)
 
-    def _enqueue(self, command: PendingCommand) -> asyncio.Future[Any]:
+    def _has_room(self) -> bool:
+        return not self._waiting_for_room and self._queue.has_room(beside=self._entering)
+
+    def _enqueue(self, command: PendingCommand) -> None:
         if self._streaming is None:
             self._start()
-        waiter = command.waiter = self._loop.create_future()
         if self._queue.add(command):
             self._work.set()
         if command.deadline < self._sweep_time:
             self._sweep_at(command.deadline)
-        return waiter
 
     def _start(self) -> None:
         """Begins to stream; the caller adds a command right after."""
@@ -101,6 +107,11 @@ class Pipeline:
         self._streaming = self._loop.create_task(self._keep_streaming())
 
     async def _run_when_room(self, command: PendingCommand) -> Any:
+        waiter = command.waiter = self._loop.create_future()
+        await self._enqueue_when_room(command)
+        return await waiter
+
+    async def _enqueue_when_room(self, command: PendingCommand) -> None:
         """Waits in line for room; what a caller adds stays bounded, however many there are."""
         room: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_room.append(room)
@@ -117,9 +128,8 @@ class Pipeline:
         finally:
             if room.done() and not room.cancelled():
                 self._entering -= 1
-        waiter = self._enqueue(command)
+        self._enqueue(command)
         self._give_room()
-        return await waiter
 
     def _give_room(self) -> None:
         """Lets those in who are first in line; those who come in let the next in."""
@@ -137,12 +147,38 @@ class Pipeline:
         """Fails what has no answer yet, and ends the stream."""
         self._closed = True
         self._queue.fail_all(closed_error())
+        for task, command in self._resting.items():
+            task.cancel()
+            command.fail(closed_error())
         self._give_room()
         if self._sweep is not None:
             self._sweep.cancel()
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.wait([self._streaming])
+
+    # Refusals: what passes is sent again, for the same waiter.
+
+    def _refused(self, command: PendingCommand, error: GaplessError) -> None:
+        wait = command.seconds_before_retry(error)
+        if wait is None:
+            command.waiter.set_exception(error)
+            return
+        task = self._loop.create_task(self._send_again(command, wait))
+        self._resting[task] = command
+        task.add_done_callback(self._resting.pop)
+
+    async def _send_again(self, command: PendingCommand, wait: float) -> None:
+        await sleep(wait)
+        if command.waiter.done():
+            return  # its caller has gone
+        try:
+            if self._has_room():
+                self._enqueue(command)
+            else:
+                await self._enqueue_when_room(command)
+        except GaplessError as error:
+            command.fail(error)
 
     # Deadlines: one timer, set to the first of them.
 
@@ -197,7 +233,8 @@ class Pipeline:
             call = self._open_call(metadata=self._metadata)
             writer = self._loop.create_task(self._write_frames(call))
             while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
-                self._queue.answer(response)
+                for refusal in self._queue.answer(response):
+                    self._refused(*refusal)
                 self._failures = 0
                 self._give_room()
                 self._work.set()
