@@ -59,11 +59,16 @@ class CommandQueue:
         self._address = address
         self._commands_max = commands_max
         self._bytes_max = bytes_max
+        # Whether it holds as much as it may. Kept, as it is asked for every command.
+        self.is_full = False
         self._waiting: list[PendingCommand] = []
         self._waiting_bytes = 0
         self._in_flight: deque[_Frame] = deque()
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
+        # What may wait beside what is under way.
+        self._waiting_max = commands_max
+        self._waiting_bytes_max = bytes_max
 
     def is_empty(self) -> bool:
         """Whether every command is answered or failed."""
@@ -82,9 +87,19 @@ class CommandQueue:
 
     def add(self, command: PendingCommand) -> bool:
         """Puts a command, with its waiter set, at the end; whether it is the only one to wait."""
-        self._waiting.append(command)
-        self._waiting_bytes += len(command.data)
-        return len(self._waiting) == 1
+        waiting = self._waiting
+        waiting.append(command)
+        size = self._waiting_bytes = self._waiting_bytes + len(command.data)
+        count = len(waiting)
+        if count >= self._waiting_max or size >= self._waiting_bytes_max:
+            self.is_full = True
+        return count == 1
+
+    def _note_room(self) -> None:
+        """Runs when something else than `add` has changed what waits or is under way."""
+        self._waiting_max = self._commands_max - self._in_flight_commands
+        self._waiting_bytes_max = self._bytes_max - self._in_flight_bytes
+        self.is_full = not self.has_room()
 
     def next_frame(self) -> bytes | None:
         """What to send now, or None if there is nothing or enough is under way."""
@@ -95,6 +110,7 @@ class CommandQueue:
         self._in_flight.append(frame)
         self._in_flight_commands += len(frame.commands)
         self._in_flight_bytes += frame.size
+        self._note_room()
         return b"".join([command.data for command in frame.commands])
 
     def _cut(self) -> _Frame:
@@ -135,6 +151,7 @@ class CommandQueue:
         frame = self._in_flight.popleft()
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
+        self._note_room()
         refusals = []
         for command, result in zip(frame.commands, results, strict=True):
             waiter = command.waiter
@@ -191,6 +208,7 @@ class CommandQueue:
         self._in_flight.clear()
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
+        self._note_room()
 
     def expire(self, now: float) -> float | None:
         """Fails the commands whose time is over; returns the next deadline, or None if empty."""
@@ -202,6 +220,7 @@ class CommandQueue:
         if overdue:
             self._waiting = [command for command in self._waiting if command.deadline > now]
             self._waiting_bytes -= sum(len(command.data) for command in overdue)
+            self._note_room()
             for command in overdue:
                 command.expire(self._address, in_flight=False)
         deadlines = [command.deadline for command in itertools.chain(under_way, self._waiting)]

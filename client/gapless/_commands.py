@@ -43,7 +43,7 @@ class CommandRequest(Request, Protocol):
 class CommandKind(Generic[ResponseT_co]):
     """One kind of command: a field of ``Command``, and the response of the same name."""
 
-    __slots__ = ("_headers", "_request", "_tag", "field", "response")
+    __slots__ = ("_request", "_tag", "field", "headers", "response")
 
     def __init__(self, field: str, response: type[ResponseT_co]) -> None:
         """`field` is its name in ``Command`` and ``CommandResult``; `response` types the answer.
@@ -62,14 +62,15 @@ class CommandKind(Generic[ResponseT_co]):
         assert command_field.message_type is not None
         self._request: Any = GetMessageClass(command_field.message_type)
         self._tag = tag(command_field.number)
-        self._headers = Headers(_COMMANDS, command_field.number, is_scalar=False)
+        # What makes a serialized request an element of a frame, if it has no guards.
+        self.headers = Headers(_COMMANDS, command_field.number, is_scalar=False)
 
     def element(self, data: bytes, guards: bytes = b"") -> bytes:
         """A serialized request as one element of a frame, behind its guards."""
-        if guards:
-            command = guards + self._tag + varint(len(data)) + data
-            return tag(_COMMANDS) + varint(len(command)) + command
-        return self._headers[len(data)] + data
+        if not guards:
+            return self.headers[len(data)] + data
+        command = guards + self._tag + varint(len(data)) + data
+        return tag(_COMMANDS) + varint(len(command)) + command
 
     def parse(self, data: bytes) -> CommandRequest:
         """The request that was serialized."""

@@ -77,12 +77,11 @@ class Calls:
         if pipeline is None or not self.connection.is_usable:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
         seconds = self._timeout_seconds if timeout is None else check_timeout(timeout)
+        # The element of a frame, written out for the case that is not rare.
+        guards = self._guards
+        element = kind.element(data, guards) if guards else kind.headers[len(data)] + data
         command = PendingCommand(
-            kind.field,
-            request_id,
-            kind.element(data, self._guards),
-            time.monotonic() + seconds,
-            self._attempts_max,
+            kind.field, request_id, element, time.monotonic() + seconds, self._attempts_max
         )
         answer: Answer[ResponseT] = pipeline.run(command)
         return answer

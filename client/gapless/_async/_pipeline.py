@@ -83,28 +83,30 @@ class Pipeline:
         # A loop that runs in another thread makes asyncio itself complain.
         if not self._loop.is_running():
             raise elsewhere_error()
-        if self._has_room():
-            waiter = command.waiter = self._loop.create_future()
-            self._enqueue(command)
-            return waiter
-        return self._run_when_room(command)
-
-    def _has_room(self) -> bool:
-        return not self._waiting_for_room and self._queue.has_room(beside=self._entering)
+        queue = self._queue
+        if queue.is_full or self._waiting_for_room or self._entering:
+            return self._run_when_room(command)
+        # What is called here, every command pays for: this is `_enqueue`, written out.
+        waiter = command.waiter = self._loop.create_future()
+        if queue.add(command):
+            self._begin()
+        if command.deadline < self._sweep_time:
+            self._sweep_at(command.deadline)
+        return waiter
 
     def _enqueue(self, command: PendingCommand) -> None:
-        if self._streaming is None:
-            self._start()
         if self._queue.add(command):
-            self._work.set()
+            self._begin()
         if command.deadline < self._sweep_time:
             self._sweep_at(command.deadline)
 
-    def _start(self) -> None:
-        """Begins to stream; the caller adds a command right after."""
+    def _begin(self) -> None:
+        """Has what waits sent; called when there is something to send after there was nothing."""
         if self._closed:
-            raise closed_error()
-        self._streaming = self._loop.create_task(self._keep_streaming())
+            self._queue.fail_all(closed_error())
+        elif self._streaming is None:
+            self._streaming = self._loop.create_task(self._keep_streaming())
+        self._work.set()
 
     async def _run_when_room(self, command: PendingCommand) -> Any:
         waiter = command.waiter = self._loop.create_future()
@@ -113,11 +115,15 @@ class Pipeline:
 
     async def _enqueue_when_room(self, command: PendingCommand) -> None:
         """Waits in line for room; what a caller adds stays bounded, however many there are."""
+        if not (self._queue.is_full or self._waiting_for_room or self._entering):
+            self._enqueue(command)
+            return
         room: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_room.append(room)
         try:
             async with asyncio.timeout(_finite(command.deadline - time.monotonic())):
                 await room
+            self._enqueue(command)
         except TimeoutError:
             raise DeadlineExceededError(
                 f"the command could not be sent to {self._address} within the timeout: the client"
@@ -127,9 +133,9 @@ class Pipeline:
             ) from None
         finally:
             if room.done() and not room.cancelled():
+                # Whether it came in or was cancelled on the way, the next in line may come.
                 self._entering -= 1
-        self._enqueue(command)
-        self._give_room()
+                self._give_room()
 
     def _give_room(self) -> None:
         """Lets those in who are first in line; those who come in let the next in."""
@@ -173,10 +179,7 @@ class Pipeline:
         if command.waiter.done():
             return  # its caller has gone
         try:
-            if self._has_room():
-                self._enqueue(command)
-            else:
-                await self._enqueue_when_room(command)
+            await self._enqueue_when_room(command)
         except GaplessError as error:
             command.fail(error)
 

@@ -1,4 +1,4 @@
-"""Refused commands that rest before they are sent again, on asyncio: cancelled, closed, crowded."""
+"""On asyncio: commands that rest between two attempts, and those that stand in line for room."""
 
 from __future__ import annotations
 
@@ -92,3 +92,29 @@ async def test_g7_what_is_sent_again_waits_for_room_like_all_others(
     # Then they stood in line behind those who came meanwhile
     assert list(service.sequences)[-3:] == [f"refused-{index}" for index in range(3)]
     assert max(len(frame.request_ids) for frame in service.frames) <= 3
+
+
+async def test_g7_who_is_let_in_and_goes_away_leaves_the_room_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given room for one, which is taken, and two in line
+    monkeypatch.setattr("gapless._async._pipeline.QUEUE_COMMANDS_MAX", 1)
+    with FakeService([Hold()]) as service:
+        async with AsyncClient(service.address) as client:
+            line: list[asyncio.Task[PostMessageResponse]] = []
+
+            async def first() -> None:
+                await client.messages.post("general", "alice", "x", request_id="first")
+                line[0].cancel()
+
+            holder = asyncio.create_task(first())
+            await asyncio.to_thread(service.wait_for_frames, 1)
+            line += [post(client, "second"), post(client, "third")]
+
+            # When the answer of the first lets in the second, which goes away in that turn
+            service.release()
+            await holder
+
+            assert (await asyncio.wait_for(line[1], 10.0)).receipt.position == 2
+    assert line[0].cancelled()
+    assert list(service.sequences) == ["first", "third"]
