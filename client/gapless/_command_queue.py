@@ -28,8 +28,11 @@ FRAMES_IN_FLIGHT_MAX: Final = 2
 # The service takes 10,000; smaller frames are answered sooner and are as fast.
 FRAME_COMMANDS_MAX: Final = 2_000
 # From so many on, two frames of half of them: while the service is at one, answers of the other are
-# handed out and the next is gathered. Fewer are better off in one frame, which costs one sync.
+# handed out and the next is gathered. For so many, that is worth a second sync on any disk.
 HALVED_COMMANDS_MIN: Final = 512
+# From so many on, if the pipeline finds that halves pay. What two frames cost both ends beside the
+# sync is more than fewer commands gain.
+PAYING_COMMANDS_MIN: Final = 96
 # gRPC services take messages up to 4 MiB unless told otherwise.
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
 
@@ -64,6 +67,8 @@ class CommandQueue:
         self._waiting: list[PendingCommand] = []
         self._waiting_bytes = 0
         self._in_flight: deque[_Frame] = deque()
+        # Whether halves paid when the last frame left.
+        self._is_halved = False
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
         # What may wait beside what is under way.
@@ -101,11 +106,19 @@ class CommandQueue:
         self._waiting_bytes_max = self._bytes_max - self._in_flight_bytes
         self.is_full = not self.has_room()
 
-    def next_frame(self) -> bytes | None:
-        """What to send now, or None if there is nothing or enough is under way."""
-        if not self._waiting or len(self._in_flight) >= FRAMES_IN_FLIGHT_MAX:
+    def next_frame(self, *, halves_pay: bool = False) -> bytes | None:
+        """What to send now, or None if there is nothing or enough is under way.
+
+        `halves_pay`: whether many commands are better off in two frames of half of them.
+        """
+        # Halves would stay halves, each leaving as soon as it has gathered; once the one waits for
+        # the other, they are whole again.
+        becomes_whole = self._is_halved and not halves_pay
+        in_flight_max = 1 if becomes_whole else FRAMES_IN_FLIGHT_MAX
+        if not self._waiting or len(self._in_flight) >= in_flight_max:
             return None
-        frame = self._cut()
+        self._is_halved = halves_pay
+        frame = self._cut(PAYING_COMMANDS_MIN if halves_pay else HALVED_COMMANDS_MIN)
         self._waiting_bytes -= frame.size
         self._in_flight.append(frame)
         self._in_flight_commands += len(frame.commands)
@@ -113,12 +126,12 @@ class CommandQueue:
         self._note_room()
         return b"".join([command.data for command in frame.commands])
 
-    def _cut(self) -> _Frame:
+    def _cut(self, halved_commands_min: int) -> _Frame:
         """Takes as much from the front as one frame is to hold, at least one command."""
         waiting = self._waiting
         commands_max = FRAME_COMMANDS_MAX
         unanswered = len(waiting) + self._in_flight_commands
-        if unanswered >= HALVED_COMMANDS_MIN:
+        if unanswered >= halved_commands_min:
             commands_max = min(commands_max, (unanswered + 1) // 2)
         if len(waiting) <= commands_max and self._waiting_bytes <= FRAME_BYTES_MAX:
             self._waiting = []

@@ -9,6 +9,7 @@ from gapless._command_queue import (
     FRAME_COMMANDS_MAX,
     FRAMES_IN_FLIGHT_MAX,
     HALVED_COMMANDS_MIN,
+    PAYING_COMMANDS_MIN,
     CommandQueue,
 )
 from gapless._commands import CommandKind
@@ -76,6 +77,35 @@ def test_many_leave_in_two_halves_so_that_client_and_service_work_at_once() -> N
     # Then halves it stays: one is under way, and the other leaves whole.
     assert names(queue.next_frame()) == first
     assert queue.next_frame() is None
+
+
+def test_fewer_leave_in_halves_only_where_that_pays() -> None:
+    few = [pending(str(index)) for index in range(PAYING_COMMANDS_MIN - 1)]
+    more = [pending(str(index)) for index in range(PAYING_COMMANDS_MIN)]
+
+    assert len(names(queue_of(*few).next_frame(halves_pay=True))) == len(few)
+    assert len(names(queue_of(*more).next_frame(halves_pay=False))) == len(more)
+    assert len(names(queue_of(*more).next_frame(halves_pay=True))) == len(more) // 2
+
+
+def test_halves_that_do_not_pay_any_more_become_whole() -> None:
+    # Given two halves, the first of which is answered
+    half = PAYING_COMMANDS_MIN // 2
+    queue = queue_of(*(pending(str(index)) for index in range(2 * half)))
+    first = names(queue.next_frame(halves_pay=True))
+    second = names(queue.next_frame(halves_pay=True))
+    queue.answer(answers(*range(half)))
+    for name in first:
+        queue.add(pending(name))
+
+    # When halves do not pay any more, then what has gathered waits for the other half, once
+    assert queue.next_frame(halves_pay=False) is None
+    queue.answer(answers(*range(half)))
+    for name in second:
+        queue.add(pending(name))
+    assert names(queue.next_frame(halves_pay=False)) == first + second
+    queue.add(pending("next"))
+    assert names(queue.next_frame(halves_pay=False)) == ["next"]
 
 
 def test_unequal_frames_become_halves() -> None:

@@ -29,6 +29,7 @@ from gapless._options import (
     QUEUE_COMMANDS_MAX,
     STREAM_IDLE_SECONDS_MAX,
 )
+from gapless._pace import Pace
 from gapless._retry import wait_seconds
 from gapless._usage_errors import closed_error, elsewhere_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
@@ -70,6 +71,7 @@ class Pipeline:
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_time = float("inf")
         self._failures = 0
+        self._pace = Pace()
         self._frames_written = 0
         self._idle = False
         self._idle_check: asyncio.TimerHandle | None = None
@@ -236,6 +238,7 @@ class Pipeline:
             call = self._open_call(metadata=self._metadata)
             writer = self._loop.create_task(self._write_frames(call))
             while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
+                self._pace.answered(time.thread_time())
                 for refusal in self._queue.answer(response):
                     self._refused(*refusal)
                 self._failures = 0
@@ -267,10 +270,11 @@ class Pipeline:
         try:
             while not self._idle:
                 self._work.clear()
-                frame = self._queue.next_frame()
+                frame = self._queue.next_frame(halves_pay=self._pace.halves_pay)
                 if frame is None:
                     await self._work.wait()
                 else:
+                    self._pace.sent(time.monotonic(), time.thread_time())
                     self._frames_written += 1
                     await call.write(frame)
             await call.done_writing()
