@@ -68,7 +68,7 @@ class CommandQueue:
         self._waiting_bytes = 0
         self._in_flight: deque[_Frame] = deque()
         # Whether halves paid when the last frame left.
-        self._is_halved = False
+        self._halves_paid = False
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
         # What may wait beside what is under way.
@@ -111,14 +111,16 @@ class CommandQueue:
 
         `halves_pay`: whether many commands are better off in two frames of half of them.
         """
-        # Halves would stay halves, each leaving as soon as it has gathered; once the one waits for
-        # the other, they are whole again.
-        becomes_whole = self._is_halved and not halves_pay
+        unanswered = len(self._waiting) + self._in_flight_commands
+        is_halved = unanswered >= (PAYING_COMMANDS_MIN if halves_pay else HALVED_COMMANDS_MIN)
+        # When halves do not pay any more, they would still stay halves, each leaving as soon as it
+        # has gathered; once the one waits for the other, they are whole again.
+        becomes_whole = self._halves_paid and not (halves_pay or is_halved)
         in_flight_max = 1 if becomes_whole else FRAMES_IN_FLIGHT_MAX
         if not self._waiting or len(self._in_flight) >= in_flight_max:
             return None
-        self._is_halved = halves_pay
-        frame = self._cut(PAYING_COMMANDS_MIN if halves_pay else HALVED_COMMANDS_MIN)
+        self._halves_paid = halves_pay
+        frame = self._cut((unanswered + 1) // 2 if is_halved else FRAME_COMMANDS_MAX)
         self._waiting_bytes -= frame.size
         self._in_flight.append(frame)
         self._in_flight_commands += len(frame.commands)
@@ -126,13 +128,10 @@ class CommandQueue:
         self._note_room()
         return b"".join([command.data for command in frame.commands])
 
-    def _cut(self, halved_commands_min: int) -> _Frame:
+    def _cut(self, commands_max: int) -> _Frame:
         """Takes as much from the front as one frame is to hold, at least one command."""
         waiting = self._waiting
-        commands_max = FRAME_COMMANDS_MAX
-        unanswered = len(waiting) + self._in_flight_commands
-        if unanswered >= halved_commands_min:
-            commands_max = min(commands_max, (unanswered + 1) // 2)
+        commands_max = min(commands_max, FRAME_COMMANDS_MAX)
         if len(waiting) <= commands_max and self._waiting_bytes <= FRAME_BYTES_MAX:
             self._waiting = []
             return _Frame(waiting, self._waiting_bytes)

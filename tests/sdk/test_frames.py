@@ -108,6 +108,18 @@ def test_halves_that_do_not_pay_any_more_become_whole() -> None:
     assert names(queue.next_frame(halves_pay=False)) == ["next"]
 
 
+def test_so_many_that_they_are_halved_anyway_wait_for_nothing() -> None:
+    half = HALVED_COMMANDS_MIN // 2
+    queue = queue_of(*(pending(str(index)) for index in range(2 * half)))
+    first = names(queue.next_frame(halves_pay=True))
+    queue.next_frame(halves_pay=True)
+    queue.answer(answers(*range(half)))
+    for name in first:
+        queue.add(pending(name))
+
+    assert names(queue.next_frame(halves_pay=False)) == first
+
+
 def test_unequal_frames_become_halves() -> None:
     # Given one command under way, and all others waiting behind it
     queue = queue_of(pending("first"))
