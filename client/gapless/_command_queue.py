@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gapless._commands import PendingCommand
 from gapless._retry import break_leaves_outcome_open, is_retryable
@@ -28,8 +28,11 @@ FRAMES_IN_FLIGHT_MAX: Final = 2
 # The service takes 10,000; smaller frames are answered sooner and are as fast.
 FRAME_COMMANDS_MAX: Final = 2_000
 # From so many on, two frames of half of them: while the service is at one, answers of the other are
-# handed out and the next is gathered. Fewer are better off in one frame, which costs one sync.
+# handed out and the next is gathered. For so many, that is worth a second sync on any disk.
 HALVED_COMMANDS_MIN: Final = 512
+# From so many on, if the pipeline finds that halves pay. What two frames cost both ends beside the
+# sync is more than fewer commands gain.
+PAYING_COMMANDS_MIN: Final = 96
 # gRPC services take messages up to 4 MiB unless told otherwise.
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
 
@@ -39,6 +42,13 @@ class _Frame(NamedTuple):
 
     commands: list[PendingCommand]
     size: int
+
+
+class Refusal(NamedTuple):
+    """A command that got an error for an answer, and its caller has not been told yet."""
+
+    command: PendingCommand
+    error: GaplessError
 
 
 class CommandQueue:
@@ -52,11 +62,18 @@ class CommandQueue:
         self._address = address
         self._commands_max = commands_max
         self._bytes_max = bytes_max
+        # Whether it holds as much as it may. Kept, as it is asked for every command.
+        self.is_full = False
         self._waiting: list[PendingCommand] = []
         self._waiting_bytes = 0
         self._in_flight: deque[_Frame] = deque()
+        # Whether halves paid when the last frame left.
+        self._halves_paid = False
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
+        # What may wait beside what is under way.
+        self._waiting_max = commands_max
+        self._waiting_bytes_max = bytes_max
 
     def is_empty(self) -> bool:
         """Whether every command is answered or failed."""
@@ -75,28 +92,46 @@ class CommandQueue:
 
     def add(self, command: PendingCommand) -> bool:
         """Puts a command, with its waiter set, at the end; whether it is the only one to wait."""
-        self._waiting.append(command)
-        self._waiting_bytes += len(command.data)
-        return len(self._waiting) == 1
+        waiting = self._waiting
+        waiting.append(command)
+        size = self._waiting_bytes = self._waiting_bytes + len(command.data)
+        count = len(waiting)
+        if count >= self._waiting_max or size >= self._waiting_bytes_max:
+            self.is_full = True
+        return count == 1
 
-    def next_frame(self) -> bytes | None:
-        """What to send now, or None if there is nothing or enough is under way."""
-        if not self._waiting or len(self._in_flight) >= FRAMES_IN_FLIGHT_MAX:
+    def _note_room(self) -> None:
+        """Runs when something else than `add` has changed what waits or is under way."""
+        self._waiting_max = self._commands_max - self._in_flight_commands
+        self._waiting_bytes_max = self._bytes_max - self._in_flight_bytes
+        self.is_full = not self.has_room()
+
+    def next_frame(self, *, halves_pay: bool = False) -> bytes | None:
+        """What to send now, or None if there is nothing or enough is under way.
+
+        `halves_pay`: whether many commands are better off in two frames of half of them.
+        """
+        unanswered = len(self._waiting) + self._in_flight_commands
+        is_halved = unanswered >= (PAYING_COMMANDS_MIN if halves_pay else HALVED_COMMANDS_MIN)
+        # When halves do not pay any more, they would still stay halves, each leaving as soon as it
+        # has gathered; once the one waits for the other, they are whole again.
+        becomes_whole = self._halves_paid and not (halves_pay or is_halved)
+        in_flight_max = 1 if becomes_whole else FRAMES_IN_FLIGHT_MAX
+        if not self._waiting or len(self._in_flight) >= in_flight_max:
             return None
-        frame = self._cut()
+        self._halves_paid = halves_pay
+        frame = self._cut((unanswered + 1) // 2 if is_halved else FRAME_COMMANDS_MAX)
         self._waiting_bytes -= frame.size
         self._in_flight.append(frame)
         self._in_flight_commands += len(frame.commands)
         self._in_flight_bytes += frame.size
+        self._note_room()
         return b"".join([command.data for command in frame.commands])
 
-    def _cut(self) -> _Frame:
+    def _cut(self, commands_max: int) -> _Frame:
         """Takes as much from the front as one frame is to hold, at least one command."""
         waiting = self._waiting
-        commands_max = FRAME_COMMANDS_MAX
-        unanswered = len(waiting) + self._in_flight_commands
-        if unanswered >= HALVED_COMMANDS_MIN:
-            commands_max = min(commands_max, (unanswered + 1) // 2)
+        commands_max = min(commands_max, FRAME_COMMANDS_MAX)
         if len(waiting) <= commands_max and self._waiting_bytes <= FRAME_BYTES_MAX:
             self._waiting = []
             return _Frame(waiting, self._waiting_bytes)
@@ -110,8 +145,10 @@ class CommandQueue:
         self._waiting = waiting[count:]
         return _Frame(waiting[:count], size)
 
-    def answer(self, response: commands_pb2.PipelineResponse) -> None:
-        """Gives the oldest frame under way its answers.
+    def answer(self, response: commands_pb2.PipelineResponse) -> list[Refusal]:
+        """Gives the oldest frame under way its answers, and returns those that are refusals.
+
+        Those are for the pipeline: it sends their commands again, or fails them.
 
         Raises:
             InternalError: the response does not fit the frame; the stream is of no more use.
@@ -126,8 +163,19 @@ class CommandQueue:
         frame = self._in_flight.popleft()
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
+        self._note_room()
+        refusals = []
         for command, result in zip(frame.commands, results, strict=True):
-            command.settle(result)
+            waiter = command.waiter
+            if waiter.done():
+                continue
+            field: Any = command.field  # the stubs know the names of fields only as literals
+            # Cheaper than asking which result it is.
+            if result.HasField(field):
+                waiter.set_result(getattr(result, field))
+            else:
+                refusals.append(Refusal(command, command.refusal(result)))
+        return refusals
 
     def stream_broke(self, error: GaplessError, now: float) -> None:
         """Takes back what was under way, to be sent again; fails what is not to be sent again.
@@ -172,6 +220,7 @@ class CommandQueue:
         self._in_flight.clear()
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
+        self._note_room()
 
     def expire(self, now: float) -> float | None:
         """Fails the commands whose time is over; returns the next deadline, or None if empty."""
@@ -183,6 +232,7 @@ class CommandQueue:
         if overdue:
             self._waiting = [command for command in self._waiting if command.deadline > now]
             self._waiting_bytes -= sum(len(command.data) for command in overdue)
+            self._note_room()
             for command in overdue:
                 command.expire(self._address, in_flight=False)
         deadlines = [command.deadline for command in itertools.chain(under_way, self._waiting)]

@@ -4,7 +4,8 @@ A frame on the wire is a ``PipelineRequest``: its commands one after another, ea
 and a ``Command``; and a ``Command``, having exactly one field set, is again a tag, a length and
 the request itself. So a request is serialized once, when it is submitted, gets these two headers,
 and a frame is nothing but its commands joined; that is four times cheaper than building the
-messages around it, and what is sent again is the same bytes.
+messages around it, and what is sent again is the same bytes. A request need not even have been a
+message: see ``_post_encoding``.
 """
 
 from __future__ import annotations
@@ -15,36 +16,19 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from gapless._error_decoding import from_command_error
 from gapless._queries import Request
 from gapless._retry import is_retryable, refusal_leaves_outcome_open, seconds_before_retry
+from gapless._wire import Headers, tag, varint
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.v1 import commands_pb2
 
 ResponseT = TypeVar("ResponseT", bound=Message)
 ResponseT_co = TypeVar("ResponseT_co", bound=Message, covariant=True)
 
-_LENGTH_DELIMITED: Final = 2
-
-
-def _varint(value: int) -> bytes:
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
-
-
-def _tag(field_number: int) -> bytes:
-    return _varint(field_number << 3 | _LENGTH_DELIMITED)
-
-
-_COMMANDS_TAG: Final = _tag(commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER)
-# Headers are kept by length; longer requests are too rare to keep theirs.
-_HEADERS_KEPT_MAX: Final = 4096
-
+_COMMANDS: Final = commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER
 
 # A command with the one field set that a kind of command names.
 new_command: Callable[..., commands_pb2.Command] = commands_pb2.Command
@@ -59,7 +43,7 @@ class CommandRequest(Request, Protocol):
 class CommandKind(Generic[ResponseT_co]):
     """One kind of command: a field of ``Command``, and the response of the same name."""
 
-    __slots__ = ("_headers", "_tag", "field", "response")
+    __slots__ = ("_request", "_tag", "field", "headers", "response")
 
     def __init__(self, field: str, response: type[ResponseT_co]) -> None:
         """`field` is its name in ``Command`` and ``CommandResult``; `response` types the answer.
@@ -75,27 +59,23 @@ class CommandKind(Generic[ResponseT_co]):
             raise ValueError(f"command {field!r} is not answered by {response.DESCRIPTOR.name}")
         self.field = field
         self.response = response
-        self._tag = _tag(command_field.number)
-        self._headers: dict[int, bytes] = {}
+        assert command_field.message_type is not None
+        self._request: Any = GetMessageClass(command_field.message_type)
+        self._tag = tag(command_field.number)
+        # What makes a serialized request an element of a frame, if it has no guards.
+        self.headers = Headers(_COMMANDS, command_field.number, is_scalar=False)
 
-    def encode(self, request: CommandRequest, guards: bytes = b"") -> bytes:
-        """The request as one element of a frame, behind its guards."""
-        data = request.SerializeToString()
-        size = len(data)
-        if guards:
-            command = guards + self._tag + _varint(size) + data
-            return _COMMANDS_TAG + _varint(len(command)) + command
-        try:
-            return self._headers[size] + data
-        except KeyError:
-            return self._header(size) + data
+    def element(self, data: bytes, guards: bytes = b"") -> bytes:
+        """A serialized request as one element of a frame, behind its guards."""
+        if not guards:
+            return self.headers[len(data)] + data
+        command = guards + self._tag + varint(len(data)) + data
+        return tag(_COMMANDS) + varint(len(command)) + command
 
-    def _header(self, size: int) -> bytes:
-        inner = self._tag + _varint(size)
-        header = _COMMANDS_TAG + _varint(len(inner) + size) + inner
-        if size < _HEADERS_KEPT_MAX:
-            self._headers[size] = header
-        return header
+    def parse(self, data: bytes) -> CommandRequest:
+        """The request that was serialized."""
+        request: CommandRequest = self._request.FromString(data)
+        return request
 
 
 class Waiter(Protocol):
@@ -117,24 +97,21 @@ class PendingCommand:
         "field",
         "last_error",
         "outcome_open",
-        "request",
+        "request_id",
         "waiter",
     )
 
-    # Set anew by the pipeline each time that the command is enqueued.
+    # Set by the pipeline before it enqueues the command.
     waiter: Waiter
 
     def __init__(
-        self,
-        kind: CommandKind[Message],
-        request: CommandRequest,
-        deadline: float,
-        attempts_max: int | None,
-        guards: bytes = b"",
+        self, field: str, request_id: str, data: bytes, deadline: float, attempts_max: int | None
     ) -> None:
-        self.data = kind.encode(request, guards)
-        self.field = kind.field
-        self.request = request
+        # Which command, by its name in ``Command`` and ``CommandResult``.
+        self.field = field
+        self.request_id = request_id
+        # The element of a frame that it is.
+        self.data = data
         # On the clock of time.monotonic().
         self.deadline = deadline
         self.attempts_max = attempts_max
@@ -144,25 +121,10 @@ class PendingCommand:
         self.outcome_open = False
         self.last_error: GaplessError | None = None
 
-    @property
-    def request_id(self) -> str:
-        """Its request id; asked for only when something goes wrong."""
-        return self.request.request_id
-
-    def settle(self, result: commands_pb2.CommandResult) -> None:
-        """Gives the caller its answer, unless it has stopped waiting."""
-        waiter = self.waiter
-        if waiter.done():
-            return
-        field: Any = self.field  # the stubs know the names of fields only as literals
-        # Cheaper than asking which result it is.
-        if result.HasField(field):
-            waiter.set_result(getattr(result, field))
-        else:
-            waiter.set_exception(self._refusal(result.WhichOneof("result"), result))
-
-    def _refusal(self, name: str | None, result: commands_pb2.CommandResult) -> GaplessError:
+    def refusal(self, result: commands_pb2.CommandResult) -> GaplessError:
+        """Why it was refused, of a result that is not its response; counts the attempt."""
         self.attempts += 1
+        name = result.WhichOneof("result")
         if name != "error":
             self.outcome_open = True
             return InternalError(

@@ -65,7 +65,7 @@ class _OfThread(threading.local):
 
     def renew(self) -> None:
         """Runs in the only thread that a forked child has."""
-        self.ids = RequestIds()
+        self.next = RequestIds().next
 
 
 _of_thread = _OfThread()
@@ -75,4 +75,4 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 
 def new_request_id() -> str:
     """A request id that was never made before, later in order than the last one of this thread."""
-    return _of_thread.ids.next()
+    return _of_thread.next()

@@ -1,193 +1,17 @@
-"""Commands leave in frames, in order, within limits; answers and breaks find the right callers."""
+"""Answers and breaks find the right callers, who learn whether their command was applied."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from gapless import GaplessError, errors
-from gapless._command_queue import (
-    FRAME_BYTES_MAX,
-    FRAME_COMMANDS_MAX,
-    FRAMES_IN_FLIGHT_MAX,
-    HALVED_COMMANDS_MIN,
-    CommandQueue,
-)
-from gapless._commands import CommandKind, PendingCommand
+from gapless import errors
 from gapless.v1.channels_pb2 import ArchiveChannelResponse
 from gapless.v1.commands_pb2 import (
-    Command,
     CommandError,
     CommandResult,
-    PipelineRequest,
     PipelineResponse,
 )
-from gapless.v1.messages_pb2 import PostMessageRequest, PostMessageResponse
-
-POST = CommandKind("post_message", PostMessageResponse)
-NEVER = float("inf")
-
-
-class Caller:
-    """Waits for the answer of one command, as a future would."""
-
-    def __init__(self) -> None:
-        self.result: Any = None
-        self.error: GaplessError | None = None
-
-    def done(self) -> bool:
-        return self.result is not None or self.error is not None
-
-    def set_result(self, result: Any, /) -> None:
-        assert not self.done()
-        self.result = result
-
-    def set_exception(self, exception: GaplessError, /) -> None:
-        assert not self.done()
-        self.error = exception
-
-
-def pending(
-    name: str, *, size: int = 0, deadline: float = NEVER, attempts_max: int | None = None
-) -> PendingCommand:
-    request = PostMessageRequest(request_id=name)
-    request.body.data = b"x" * size
-    command = PendingCommand(POST, request, deadline, attempts_max)
-    command.waiter = Caller()
-    return command
-
-
-def queue_of(*commands: PendingCommand, commands_max: int = 100_000) -> CommandQueue:
-    queue = CommandQueue("127.0.0.1:1", commands_max=commands_max, bytes_max=2**30)
-    for command in commands:
-        queue.add(command)
-    return queue
-
-
-def names(frame: bytes | None) -> list[str]:
-    assert frame is not None
-    request = PipelineRequest.FromString(frame)
-    return [command.post_message.request_id for command in request.commands]
-
-
-def answers(*sequences: int) -> PipelineResponse:
-    return PipelineResponse(
-        results=[
-            CommandResult(post_message=PostMessageResponse(sequence=sequence))
-            for sequence in sequences
-        ]
-    )
-
-
-def caller(command: PendingCommand) -> Caller:
-    assert isinstance(command.waiter, Caller)
-    return command.waiter
-
-
-LOST = errors.UnavailableError("the connection broke")
-
-
-@pytest.mark.parametrize("size", [0, 1, 100, 127, 128, 4_000, 16_384, 65_536])
-def test_a_frame_is_what_protobuf_would_write(size: int) -> None:
-    requests = []
-    for name in ("a", "b"):
-        request = PostMessageRequest(request_id=name, attributes={"k": "v"})
-        request.body.data = b"x" * size
-        requests.append(request)
-    expected = PipelineRequest(commands=[Command(post_message=request) for request in requests])
-
-    written = b"".join(POST.encode(request) for request in requests)
-
-    assert PipelineRequest.FromString(written) == expected
-    assert len(written) == expected.ByteSize()
-
-
-def test_a_kind_of_command_must_be_in_the_contract() -> None:
-    with pytest.raises(ValueError, match="no command 'post_massage'"):
-        CommandKind("post_massage", PostMessageResponse)
-    with pytest.raises(ValueError, match="not answered by ArchiveChannelResponse"):
-        CommandKind("post_message", ArchiveChannelResponse)
-
-
-def test_all_that_has_gathered_goes_into_one_frame_in_order() -> None:
-    queue = queue_of(*(pending(str(index)) for index in range(100)))
-
-    assert names(queue.next_frame()) == [str(index) for index in range(100)]
-    assert queue.next_frame() is None
-
-
-def test_a_frame_is_bounded_in_commands() -> None:
-    queue = queue_of(*(pending(str(index)) for index in range(3 * FRAME_COMMANDS_MAX)))
-
-    for frame in range(FRAMES_IN_FLIGHT_MAX):
-        first = frame * FRAME_COMMANDS_MAX
-        expected = [str(index) for index in range(first, first + FRAME_COMMANDS_MAX)]
-        assert names(queue.next_frame()) == expected
-
-
-def test_many_leave_in_two_halves_so_that_client_and_service_work_at_once() -> None:
-    # Given as many callers as are halved, each of which goes on when it has an answer
-    half = HALVED_COMMANDS_MIN // 2
-    queue = queue_of(*(pending(str(index)) for index in range(2 * half)))
-
-    first, second = names(queue.next_frame()), names(queue.next_frame())
-
-    assert (first, second) == (
-        [str(index) for index in range(half)],
-        [str(index) for index in range(half, 2 * half)],
-    )
-    queue.answer(answers(*range(half)))
-    for name in first:
-        queue.add(pending(name))
-    # Then halves it stays: one is under way, and the other leaves whole.
-    assert names(queue.next_frame()) == first
-    assert queue.next_frame() is None
-
-
-def test_unequal_frames_become_halves() -> None:
-    # Given one command under way, and all others waiting behind it
-    queue = queue_of(pending("first"))
-    queue.next_frame()
-    for index in range(1, HALVED_COMMANDS_MIN):
-        queue.add(pending(str(index)))
-
-    assert len(names(queue.next_frame())) == HALVED_COMMANDS_MIN // 2
-    queue.answer(answers(1))
-    assert len(names(queue.next_frame())) == HALVED_COMMANDS_MIN // 2 - 1
-
-
-def test_a_frame_is_bounded_in_bytes() -> None:
-    size = FRAME_BYTES_MAX // 4
-    queue = queue_of(*(pending(str(index), size=size) for index in range(5)))
-
-    first, second = queue.next_frame(), queue.next_frame()
-
-    # Three of a quarter fit, with their ids and headers; the fourth does not.
-    assert (names(first), names(second)) == (["0", "1", "2"], ["3", "4"])
-    assert first is not None
-    assert len(first) <= FRAME_BYTES_MAX
-
-
-def test_a_command_larger_than_a_frame_goes_alone() -> None:
-    queue = queue_of(pending("large", size=FRAME_BYTES_MAX + 1), pending("small"))
-
-    assert names(queue.next_frame()) == ["large"]
-    assert names(queue.next_frame()) == ["small"]
-
-
-def test_few_frames_are_under_way() -> None:
-    # Given as many frames under way as may be
-    queue = queue_of()
-    for index in range(FRAMES_IN_FLIGHT_MAX):
-        queue.add(pending(str(index)))
-        assert queue.next_frame() is not None
-    queue.add(pending("next"))
-
-    # Then the next leaves when the oldest is answered
-    assert queue.next_frame() is None
-    queue.answer(answers(1))
-    assert names(queue.next_frame()) == ["next"]
+from tests.sdk.queued import LOST, answers, caller, names, pending, queue_of, tell
 
 
 def test_answers_belong_to_the_oldest_frame() -> None:
@@ -220,9 +44,8 @@ def test_an_answer_of_another_kind_is_a_fault_with_an_open_outcome() -> None:
     queue = queue_of(command)
     queue.next_frame()
 
-    queue.answer(
-        PipelineResponse(results=[CommandResult(archive_channel=ArchiveChannelResponse())])
-    )
+    other = CommandResult(archive_channel=ArchiveChannelResponse())
+    tell(queue.answer(PipelineResponse(results=[other])))
 
     error = caller(command).error
     assert isinstance(error, errors.InternalError)
@@ -237,7 +60,7 @@ def test_a_refusal_is_for_its_command_alone() -> None:
         error=CommandError(code=5, reason="CHANNEL_NOT_FOUND", message="channel x does not exist")
     )
 
-    queue.answer(PipelineResponse(results=[refused, answers(1).results[0]]))
+    tell(queue.answer(PipelineResponse(results=[refused, answers(1).results[0]])))
 
     error = caller(bad).error
     assert isinstance(error, errors.ChannelNotFound)
@@ -373,26 +196,3 @@ def test_a_command_whose_time_is_over_is_not_sent_again() -> None:
     queue.stream_broke(LOST, now=6.0)
 
     assert names(queue.next_frame()) == ["alive"]
-
-
-def test_g7_the_queue_has_no_room_beyond_its_limits() -> None:
-    queue = queue_of(pending("1"), commands_max=2)
-    assert queue.has_room()
-    queue.next_frame()
-    queue.add(pending("2"))
-
-    # What is under way counts too.
-    assert not queue.has_room()
-    queue.answer(answers(1))
-    assert queue.has_room()
-
-
-def test_g7_the_queue_is_bounded_in_bytes_too() -> None:
-    queue = CommandQueue("127.0.0.1:1", commands_max=100, bytes_max=1_000)
-    queue.add(pending("1", size=999))
-
-    assert not queue.has_room()
-    queue.next_frame()
-    assert not queue.has_room()
-    queue.answer(answers(1))
-    assert queue.has_room()

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from gapless import AsyncClient
-from gapless._command_queue import HALVED_COMMANDS_MIN
+from gapless._command_queue import HALVED_COMMANDS_MIN, PAYING_COMMANDS_MIN
 from tests.sdk.fake_service import Break, FakeService, Hold
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -69,3 +69,27 @@ def test_g5_a_cancelled_caller_takes_nothing_from_the_others_of_its_frame(
     assert (first, last) == (1, 3)
     assert isinstance(cancelled, asyncio.CancelledError)
     assert len(service.sequences) == 3
+
+
+def test_a_busy_client_has_two_halves_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a client that takes every turn for its own work
+    monkeypatch.setattr("gapless._pace.SHARE_MIN", 0.0)
+    monkeypatch.setattr("gapless._pace.HALVED_SHARE_MIN", 0.0)
+
+    async def run(service: FakeService) -> None:
+        async with AsyncClient(service.address) as client:
+
+            async def call() -> None:
+                for _ in range(4):
+                    await client.messages.post("general", "alice", "x")
+
+            await asyncio.gather(*(call() for _ in range(PAYING_COMMANDS_MIN)))
+
+    # When as many callers as are worth it go on with each answer
+    with FakeService() as service, asyncio.Runner() as runner:
+        runner.run(run(service))
+
+    # Then frames of all are followed by halves, once there was a turn to tell by
+    sizes = [len(frame.request_ids) for frame in service.frames]
+    half = PAYING_COMMANDS_MIN // 2
+    assert sizes == [2 * half, 2 * half, half, half, half, half]

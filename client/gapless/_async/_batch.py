@@ -39,6 +39,11 @@ class _CollectingCalls(Calls):
         self.collected.append(Collected(kind.field, request, response))
         return response
 
+    async def submit_encoded(
+        self, kind: CommandKind[ResponseT], request_id: str, data: bytes, timeout: float | None
+    ) -> ResponseT:
+        return await self.submit(kind, kind.parse(data), timeout)
+
     async def submit_alone(
         self,
         kind: CommandKind[ResponseT],

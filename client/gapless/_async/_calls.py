@@ -1,6 +1,7 @@
 """How the resource groups call: commands through the pipeline, reads as unary calls.
 
-One for each view of a client. The retry loops are here; what they decide is in ``_retry``.
+One for each view of a client. The retry loop of calls is here, that of commands in the pipeline;
+what they decide is in ``_retry``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from google.protobuf.message import Message
 
 from gapless._async._connection import Connection
 from gapless._async._pipeline import Pipeline
-from gapless._async._transport import ResponseStream, RpcError, failed_call, sleep
+from gapless._async._transport import Answer, ResponseStream, RpcError, failed_call, sleep
 from gapless._commands import CommandKind, CommandRequest, PendingCommand, new_command
 from gapless._error_decoding import from_failed_call
 from gapless._guarding import encoded_guards
@@ -46,10 +47,10 @@ class Calls:
         """The same calls, without the guards of their commands."""
         return Calls(self.connection, self.options.replace(guards=()))
 
-    async def submit(
+    def submit(
         self, kind: CommandKind[ResponseT], request: CommandRequest, timeout: float | None
-    ) -> ResponseT:
-        """Runs a command and returns its response.
+    ) -> Answer[ResponseT]:
+        """Runs a command; the answer is its response.
 
         Args:
             kind: which command.
@@ -59,22 +60,31 @@ class Calls:
         Raises:
             GaplessError: it was refused, or its time is over.
         """
+        return self.submit_encoded(kind, request.request_id, request.SerializeToString(), timeout)
+
+    def submit_encoded(
+        self,
+        kind: CommandKind[ResponseT],
+        request_id: str,
+        data: bytes,
+        timeout: float | None,
+    ) -> Answer[ResponseT]:
+        """The same with a request, `data`, that is serialized already.
+
+        Not a coroutine, since each one between a caller and its answer costs every command.
+        """
         pipeline = self._pipeline
         if pipeline is None or not self.connection.is_usable:
             pipeline = self._pipeline = self.connection.pipeline(self._command_metadata)
         seconds = self._timeout_seconds if timeout is None else check_timeout(timeout)
+        # The element of a frame, written out for the case that is not rare.
+        guards = self._guards
+        element = kind.element(data, guards) if guards else kind.headers[len(data)] + data
         command = PendingCommand(
-            kind, request, time.monotonic() + seconds, self._attempts_max, self._guards
+            kind.field, request_id, element, time.monotonic() + seconds, self._attempts_max
         )
-        while True:
-            try:
-                response: ResponseT = await pipeline.run(command)
-                return response
-            except GaplessError as error:
-                wait = command.seconds_before_retry(error)
-                if wait is None:
-                    raise
-            await sleep(wait)
+        answer: Answer[ResponseT] = pipeline.run(command)
+        return answer
 
     async def submit_alone(
         self,

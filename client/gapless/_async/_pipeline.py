@@ -2,7 +2,8 @@
 
 ``CommandQueue`` decides; here is what waits: one task that keeps a stream open while there are
 commands, one that writes frames to it, and one timer for every deadline. A command costs a future
-and no task, and all that has gathered while a frame was written goes into the next.
+and no task, unless it is refused and sent again; and all that has gathered while a frame was
+written goes into the next.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gapless._options import (
     QUEUE_COMMANDS_MAX,
     STREAM_IDLE_SECONDS_MAX,
 )
+from gapless._pace import Pace
 from gapless._retry import wait_seconds
 from gapless._usage_errors import closed_error, elsewhere_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
@@ -62,51 +64,68 @@ class Pipeline:
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
         # Let in, and not there yet.
         self._entering = 0
+        # Commands that were refused, and the tasks that send them again after a while.
+        self._resting: dict[asyncio.Task[None], PendingCommand] = {}
         self._work = asyncio.Event()
         self._streaming: asyncio.Task[None] | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_time = float("inf")
         self._failures = 0
+        self._pace = Pace()
         self._frames_written = 0
         self._idle = False
         self._idle_check: asyncio.TimerHandle | None = None
         self._closed = False
 
     def run(self, command: PendingCommand) -> Awaitable[Any]:
-        """Sends a command; the awaitable gives its response or raises its error.
+        """Sends a command until there is an answer to it: its response, or an error that raises.
 
-        Cancelling it abandons the answer, not the command.
+        Cancelling the awaitable abandons the answer, not the command.
         """
         # A loop that runs in another thread makes asyncio itself complain.
         if not self._loop.is_running():
             raise elsewhere_error()
-        if self._waiting_for_room or not self._queue.has_room(beside=self._entering):
+        queue = self._queue
+        if queue.is_full or self._waiting_for_room or self._entering:
             return self._run_when_room(command)
-        return self._enqueue(command)
-
-    def _enqueue(self, command: PendingCommand) -> asyncio.Future[Any]:
-        if self._streaming is None:
-            self._start()
+        # What is called here, every command pays for: this is `_enqueue`, written out.
         waiter = command.waiter = self._loop.create_future()
-        if self._queue.add(command):
-            self._work.set()
+        if queue.add(command):
+            self._begin()
         if command.deadline < self._sweep_time:
             self._sweep_at(command.deadline)
         return waiter
 
-    def _start(self) -> None:
-        """Begins to stream; the caller adds a command right after."""
+    def _enqueue(self, command: PendingCommand) -> None:
+        if self._queue.add(command):
+            self._begin()
+        if command.deadline < self._sweep_time:
+            self._sweep_at(command.deadline)
+
+    def _begin(self) -> None:
+        """Has what waits sent; called when there is something to send after there was nothing."""
         if self._closed:
-            raise closed_error()
-        self._streaming = self._loop.create_task(self._keep_streaming())
+            self._queue.fail_all(closed_error())
+        elif self._streaming is None:
+            self._streaming = self._loop.create_task(self._keep_streaming())
+        self._work.set()
 
     async def _run_when_room(self, command: PendingCommand) -> Any:
+        waiter = command.waiter = self._loop.create_future()
+        await self._enqueue_when_room(command)
+        return await waiter
+
+    async def _enqueue_when_room(self, command: PendingCommand) -> None:
         """Waits in line for room; what a caller adds stays bounded, however many there are."""
+        if not (self._queue.is_full or self._waiting_for_room or self._entering):
+            self._enqueue(command)
+            return
         room: asyncio.Future[None] = self._loop.create_future()
         self._waiting_for_room.append(room)
         try:
             async with asyncio.timeout(_finite(command.deadline - time.monotonic())):
                 await room
+            self._enqueue(command)
         except TimeoutError:
             raise DeadlineExceededError(
                 f"the command could not be sent to {self._address} within the timeout: the client"
@@ -116,10 +135,9 @@ class Pipeline:
             ) from None
         finally:
             if room.done() and not room.cancelled():
+                # Whether it came in or was cancelled on the way, the next in line may come.
                 self._entering -= 1
-        waiter = self._enqueue(command)
-        self._give_room()
-        return await waiter
+                self._give_room()
 
     def _give_room(self) -> None:
         """Lets those in who are first in line; those who come in let the next in."""
@@ -137,12 +155,35 @@ class Pipeline:
         """Fails what has no answer yet, and ends the stream."""
         self._closed = True
         self._queue.fail_all(closed_error())
+        for task, command in self._resting.items():
+            task.cancel()
+            command.fail(closed_error())
         self._give_room()
         if self._sweep is not None:
             self._sweep.cancel()
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.wait([self._streaming])
+
+    # Refusals: what passes is sent again, for the same waiter.
+
+    def _refused(self, command: PendingCommand, error: GaplessError) -> None:
+        wait = command.seconds_before_retry(error)
+        if wait is None:
+            command.waiter.set_exception(error)
+            return
+        task = self._loop.create_task(self._send_again(command, wait))
+        self._resting[task] = command
+        task.add_done_callback(self._resting.pop)
+
+    async def _send_again(self, command: PendingCommand, wait: float) -> None:
+        await sleep(wait)
+        if command.waiter.done():
+            return  # its caller has gone
+        try:
+            await self._enqueue_when_room(command)
+        except GaplessError as error:
+            command.fail(error)
 
     # Deadlines: one timer, set to the first of them.
 
@@ -197,7 +238,9 @@ class Pipeline:
             call = self._open_call(metadata=self._metadata)
             writer = self._loop.create_task(self._write_frames(call))
             while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
-                self._queue.answer(response)
+                self._pace.answered(time.thread_time())
+                for refusal in self._queue.answer(response):
+                    self._refused(*refusal)
                 self._failures = 0
                 self._give_room()
                 self._work.set()
@@ -227,10 +270,11 @@ class Pipeline:
         try:
             while not self._idle:
                 self._work.clear()
-                frame = self._queue.next_frame()
+                frame = self._queue.next_frame(halves_pay=self._pace.halves_pay)
                 if frame is None:
                     await self._work.wait()
                 else:
+                    self._pace.sent(time.monotonic(), time.thread_time())
                     self._frames_written += 1
                     await call.write(frame)
             await call.done_writing()

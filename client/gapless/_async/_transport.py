@@ -1,12 +1,13 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final, Generic, TypeVar, cast
 
 import grpc
@@ -25,6 +26,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 Channel = grpc.aio.Channel
 Stream = grpc.aio.UnaryStreamCall[Any, ResponseT]
 RpcError: Final = grpc.aio.AioRpcError
+# What a method returns that is no coroutine itself, and is awaited.
+Answer = Awaitable[ResponseT]
 
 
 def failed_call(error: grpc.aio.AioRpcError) -> FailedCall:

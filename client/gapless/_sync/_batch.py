@@ -40,6 +40,11 @@ class _CollectingCalls(Calls):
         self.collected.append(Collected(kind.field, request, response))
         return response
 
+    def submit_encoded(
+        self, kind: CommandKind[ResponseT], request_id: str, data: bytes, timeout: float | None
+    ) -> ResponseT:
+        return self.submit(kind, kind.parse(data), timeout)
+
     def submit_alone(
         self,
         kind: CommandKind[ResponseT],

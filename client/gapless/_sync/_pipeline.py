@@ -27,7 +27,7 @@ from gapless._options import (
     STREAM_IDLE_SECONDS_MAX,
 )
 from gapless._retry import wait_seconds
-from gapless._sync._transport import Channel, failed_call
+from gapless._sync._transport import Channel, failed_call, sleep
 from gapless._usage_errors import closed_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.metadata import CallMetadata
@@ -106,7 +106,17 @@ class Pipeline:
         self._closed = threading.Event()
 
     def run(self, command: PendingCommand) -> Any:
-        """Sends a command and returns its response or raises its error."""
+        """Sends a command until there is an answer to it: its response, or an error that raises."""
+        while True:
+            try:
+                return self._run_once(command)
+            except GaplessError as error:
+                wait = command.seconds_before_retry(error)
+                if wait is None:
+                    raise
+            sleep(wait)
+
+    def _run_once(self, command: PendingCommand) -> Any:
         waiter = Waiter()
         with self._lock:
             while not self._queue.has_room():
@@ -192,7 +202,8 @@ class Pipeline:
             self._let_close_cancel(call)
             for response in call:
                 with self._lock:
-                    self._queue.answer(response)
+                    for command, error in self._queue.answer(response):
+                        command.waiter.set_exception(error)
                     self._failures = 0
                     self._work.notify_all()
                     self._room.notify_all()

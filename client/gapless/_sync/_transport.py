@@ -1,13 +1,13 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -22,6 +22,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 
 Channel = grpc.Channel
 RpcError: Final = grpc.RpcError
+# What a method returns that is awaited in the other colour: here it is there at once.
+Answer = Annotated[ResponseT, "at once"]
 
 
 def failed_call(error: grpc.RpcError) -> FailedCall:

@@ -43,11 +43,12 @@ class SdkDriver(_Driver):
         """Connects."""
         self._client = AsyncClient(self._target, namespace=self._namespace)
         await self._client.operations.server_info()
+        self._post = self._client.messages.post
 
     async def post(self, post: Post) -> int:
         """Runs one post."""
         channel_id, request_id, body = post
-        posted = await self._client.messages.post(channel_id, _SENDER, body, request_id=request_id)
+        posted = await self._post(channel_id, _SENDER, body, request_id=request_id)
         return posted.sequence
 
     async def post_frame(self, posts: Sequence[Post]) -> Sequence[int]:

@@ -12,7 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from gapless import new_request_id
 from gapless_server.load.driver import AsyncDriver, BlockingDriver, Post
@@ -21,6 +22,9 @@ from gapless_server.load.tally import Tally, check_repeat
 
 # How many of a process's last posts are repeated after the measured time.
 REPEATS = 20
+
+# A post of a tuple with its fields, at half of what calling the class costs.
+_new_post: Final = partial(tuple.__new__, Post)
 
 
 class Window:
@@ -46,19 +50,31 @@ class Window:
         """A post to a channel at random."""
         channels = self._load.channels
         channel = 0 if channels == 1 else self._random.randrange(channels)
-        return channel, Post(self._channel_ids[channel], new_request_id(), self._body)
+        return channel, _new_post((self._channel_ids[channel], new_request_id(), self._body))
 
-    def post_answered(
-        self, channel: int, post: Post, sequence: int, sent: float, now: float
-    ) -> None:
-        """Counts the answer of a call with one post."""
+    def counter(self) -> Callable[[int, Post, int, float, float], None]:
+        """Counts the answer of a call with one post; made once, as it is called for every one."""
         tally = self.tally
-        tally.channels.append(channel)
-        tally.sequences.append(sequence)
-        if self.begin <= now < self.end:
-            tally.posts += 1
-            tally.latencies_seconds.append(now - sent)
-        self.recent.append((post, sequence))
+        note_channel = tally.channels.append
+        note_sequence = tally.sequences.append
+        note_latency = tally.latencies_seconds.append
+        note_recent = self.recent.append
+        begin, end = self.begin, self.end
+
+        def count(channel: int, post: Post, sequence: int, sent: float, now: float) -> None:
+            note_channel(channel)
+            note_sequence(sequence)
+            if begin <= now < end:
+                note_latency(now - sent)
+            note_recent((post, sequence))
+
+        return count
+
+    def finish(self) -> Tally:
+        """What came of it."""
+        if not self._load.frame_posts:
+            self.tally.posts = len(self.tally.latencies_seconds)
+        return self.tally
 
     def frame_answered(
         self,
@@ -93,18 +109,21 @@ async def run_async(
             check_repeat(window.tally, post, sequence, await driver.post(post))
     finally:
         await driver.close()
-    return window.tally
+    return window.finish()
 
 
 async def _posts(driver: AsyncDriver, _load: Load, window: Window) -> None:
     clock = time.perf_counter
-    now = clock()
-    while now < window.end:
+    count = window.counter()
+    sent = clock()
+    while sent < window.end:
         channel, post = window.next_post()
-        sent = clock()
         sequence = await driver.post(post)
         now = clock()
-        window.post_answered(channel, post, sequence, sent, now)
+        count(channel, post, sequence, sent, now)
+        # The making of the next post counts as a part of its latency, which saves a look at the
+        # clock, and hides nothing.
+        sent = now
 
 
 async def _frames(driver: AsyncDriver, load: Load, window: Window) -> None:
@@ -153,6 +172,7 @@ def run_blocking(
 
 def _call_until_end(driver: BlockingDriver, load: Load, window: Window) -> None:
     clock = time.perf_counter
+    count = window.counter()
     now = clock()
     while now < window.end:
         if load.frame_posts:
@@ -167,13 +187,13 @@ def _call_until_end(driver: BlockingDriver, load: Load, window: Window) -> None:
             sent = clock()
             sequence = driver.post(post)
             now = clock()
-            window.post_answered(channel, post, sequence, sent, now)
+            count(channel, post, sequence, sent, now)
 
 
 def _merged(windows: Sequence[Window], load: Load) -> Tally:
     tally = Tally(seconds=load.seconds)
     for window in windows:
-        tally.posts += window.tally.posts
+        tally.posts += window.finish().posts
         tally.latencies_seconds.extend(window.tally.latencies_seconds)
         tally.channels.extend(window.tally.channels)
         tally.sequences.extend(window.tally.sequences)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.reliability.planted_bugs.planting import Edit, PlantedBug
 
-_CALLS = "client/gapless/_async/_calls.py"
+_PIPELINE = "client/gapless/_async/_pipeline.py"
 _QUEUE = "client/gapless/_command_queue.py"
 _WATCHING = "client/gapless/_watching.py"
 _QUEUE_TESTS = "tests/sdk/test_command_queue.py"
@@ -15,12 +15,12 @@ BUGS = (
         "G3",
         (
             Edit(
-                _CALLS,
-                "            await sleep(wait)\n\n    async def submit_alone",
-                "            await sleep(wait)\n"
-                '            command.request.request_id += "-again"\n'
-                "            command.data = kind.encode(command.request, self._guards)\n\n"
-                "    async def submit_alone",
+                _PIPELINE,
+                "        await sleep(wait)\n        if command.waiter.done():\n",
+                "        await sleep(wait)\n"
+                "        own = command.request_id.encode()\n"
+                "        command.data = command.data.replace(own, own[::-1])\n"
+                "        if command.waiter.done():\n",
             ),
         ),
         ("tests/sdk/test_pipeline.py::test_a_refusal_that_passes_is_sent_again_after_its_delay",),

@@ -80,6 +80,7 @@ def simulated(
     """Puts simulated time and dice in the place of those of the standard library."""
     with (
         mock.patch.object(time, "monotonic", loop.time),
+        mock.patch.object(time, "thread_time", loop.time),
         mock.patch.object(time, "time", wall.now),
         mock.patch.object(random, "random", chance.random),
         mock.patch.object(secrets, "randbits", chance.getrandbits),
