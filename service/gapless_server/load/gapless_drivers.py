@@ -11,9 +11,8 @@ import grpc.aio
 
 from gapless import AsyncClient
 from gapless.metadata import call_metadata
-from gapless.v1.commands_pb2 import Command, PipelineRequest, PipelineResponse
+from gapless.v1.commands_pb2 import PipelineRequest, PipelineResponse
 from gapless.v1.commands_pb2_grpc import CommandServiceStub
-from gapless.v1.common_pb2 import Body
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless.v1.messages_pb2_grpc import MessageServiceStub
 from gapless_server.load.driver import Post
@@ -109,16 +108,20 @@ class FrameDriver(_Driver):
 
     async def post_frame(self, posts: Sequence[Post]) -> Sequence[int]:
         """Runs many posts and returns their sequences."""
-        frame = PipelineRequest(commands=[Command(post_message=_request(post)) for post in posts])
+        frame = PipelineRequest()
+        add = frame.commands.add
+        for post in posts:
+            _fill(add().post_message, post)
         waiter: asyncio.Future[PipelineResponse] = asyncio.get_running_loop().create_future()
         async with self._writing:
             self._waiting.append(waiter)
             await self._stream.write(frame)
         response = await waiter
-        refused = next((one.error for one in response.results if one.HasField("error")), None)
-        if refused is not None:
+        sequences = [result.post_message.sequence for result in response.results]
+        if 0 in sequences:
+            refused = response.results[sequences.index(0)].error
             raise RuntimeError(f"a post was refused: {refused}")
-        return [result.post_message.sequence for result in response.results]
+        return sequences
 
     async def close(self) -> None:
         """Disconnects."""
@@ -128,10 +131,13 @@ class FrameDriver(_Driver):
 
 
 def _request(post: Post) -> PostMessageRequest:
-    channel_id, request_id, body = post
-    return PostMessageRequest(
-        request_id=request_id,
-        channel_id=channel_id,
-        sender_id=_SENDER,
-        body=Body(data=body, content_type=_CONTENT_TYPE),
-    )
+    request = PostMessageRequest()
+    _fill(request, post)
+    return request
+
+
+def _fill(request: PostMessageRequest, post: Post) -> None:
+    """Sets the fields in place: a message that is passed as an argument is copied."""
+    request.channel_id, request.request_id, request.body.data = post
+    request.sender_id = _SENDER
+    request.body.content_type = _CONTENT_TYPE
