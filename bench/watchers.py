@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from typing import Any
@@ -40,18 +41,23 @@ async def watch_probe(target: str, pid: int, seconds: float) -> dict[str, Any]:
         await writer.channels.create(CHANNEL)
         alone = await _post_steadily(writer, seconds)
         before = resident_mib(pid)
-        program = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.watchers", target, stdout=asyncio.subprocess.PIPE
+        # Not by the event loop: uvloop forks, and gRPC may not survive that.
+        program = subprocess.Popen(  # noqa: ASYNC220 - see above
+            [sys.executable, "-m", "bench.watchers", target], stdout=subprocess.PIPE
         )
-        assert program.stdout is not None
-        await program.stdout.readline()
-        watched = await _post_steadily(writer, seconds)
-        archived = await writer.channels.archive(CHANNEL)
-        last = archived.receipt.position
-        lines = asyncio.wait_for(program.stdout.readline(), CATCH_UP_SECONDS_MAX)
-        seen = json.loads(await lines)
-        growth = resident_mib(pid) - before
-        await program.wait()
+        with program:
+            assert program.stdout is not None
+            await asyncio.to_thread(program.stdout.readline)
+            watched = await _post_steadily(writer, seconds)
+            archived = await writer.channels.archive(CHANNEL)
+            last = archived.receipt.position
+            line = asyncio.to_thread(program.stdout.readline)
+            try:
+                seen = json.loads(await asyncio.wait_for(line, CATCH_UP_SECONDS_MAX))
+            except TimeoutError:
+                program.kill()
+                raise
+            growth = resident_mib(pid) - before
     return {
         "watchers": WATCHERS,
         "never_read": NEVER_READ,
