@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
+from array import array
 from pathlib import Path
 
 from gapless_server.checkpoint.port import REQUEST_SHARDS
@@ -46,3 +47,23 @@ def test_shards_of_both_forms_have_the_same_slots_however_much_they_grow() -> No
     assert compiled.hashes == plain.hashes
     assert compiled.positions == plain.positions
     assert (compiled.count, compiled.mask) == (plain.count, plain.mask)
+
+
+def test_pairs_are_added_alike_to_the_shards_that_are_behind() -> None:
+    from gapless_server.compiled.shards import add_pairs
+
+    values = [number * 0x9E3779B97F4A7C15 % 2**64 for number in range(1, 3000)]
+    pairs = array("Q", [one for value in values for one in (value, value >> 3)])
+    again = array("Q", [one for value in values[:50] for one in (value, 7)])
+    behind = bytes(number % 3 > 0 for number in range(REQUEST_SHARDS))
+    compiled = [requests.Shard() for _ in range(REQUEST_SHARDS)]
+    plain = [requests._Shard() for _ in range(REQUEST_SHARDS)]
+
+    for added in (pairs, again):
+        add_pairs(compiled, added, behind, 4)
+        requests._add_pairs(plain, added, behind, 4)
+
+    assert [(one.hashes, one.positions, one.count) for one in compiled] == [
+        (one.hashes, one.positions, one.count) for one in plain
+    ]
+    assert sum(one.count for one in plain) == sum(behind[value & 255] for value in values)

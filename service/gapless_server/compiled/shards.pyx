@@ -12,6 +12,7 @@ FIRST_CAPACITY = 64
 LOAD_NUMERATOR, LOAD_DENOMINATOR = 3, 5
 cdef enum:
     _BITS = 8
+    REQUEST_SHARDS = 1 << _BITS
     _CAPACITY = 64
     _NUMERATOR = 3
     _DENOMINATOR = 5
@@ -65,3 +66,20 @@ cdef class Shard:
         self.positions = new_array("Q", stored.positions)
         self.mask = len(self.hashes) - 1
         self.count = stored.filled
+
+
+def add_pairs(list shards, array pairs, const unsigned char[:] behind, int load_numerator):
+    """Adds hashes with positions, one after the other in `pairs`, to the shards that are behind.
+
+    Those that a shard has already are left as they are.
+    """
+    cdef Py_ssize_t index, slot
+    cdef uint64_t value
+    cdef Shard shard
+    for index in range(0, len(pairs) - 1, 2):
+        value = pairs.data.as_ulonglongs[index]
+        if behind[value & (REQUEST_SHARDS - 1)]:
+            shard = shards[value & (REQUEST_SHARDS - 1)]
+            slot = shard.find(value)
+            if shard.hashes.data.as_ulonglongs[slot] == 0:
+                shard.fill(slot, value, pairs.data.as_ulonglongs[index + 1], load_numerator)

@@ -26,8 +26,9 @@ _log = structlog.get_logger()
 PATIENCE = 2
 # All shards of the request index, a few with each checkpoint, are written anew while this part of
 # it comes, or while so many come: what a start has to add to them one by one is at most twice that.
-IMAGE_PART = 16
-IMAGE_REQUESTS_MIN = 6_250
+# More often, their images would be most of what is written; more rarely, a start would take longer.
+IMAGE_PART = 8
+IMAGE_REQUESTS_MIN = 50_000
 
 
 class Amount(NamedTuple):

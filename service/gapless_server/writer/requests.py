@@ -92,10 +92,23 @@ class _Shard:
         self.count = stored.filled
 
 
+def _add_pairs(shards: list[_Shard], pairs: array[int], behind: bytes, load_numerator: int) -> None:
+    """Adds hashes with positions to the shards that are behind, unless they have them already."""
+    values = iter(pairs)
+    for value, position in zip(values, values, strict=True):
+        if behind[value & _SHARD_MASK]:
+            shard = shards[value & _SHARD_MASK]
+            slot = shard.slot(value)
+            if shard.hashes[slot] == _FREE:
+                shard.fill(slot, value, position, load_numerator)
+
+
+# Both forms do the same.
 if AVAILABLE:
-    from gapless_server.compiled.shards import Shard
+    from gapless_server.compiled.shards import Shard, add_pairs
 else:
-    Shard = _Shard  # type: ignore[assignment,misc]  # of the same form
+    Shard = _Shard  # type: ignore[assignment,misc]
+    add_pairs = _add_pairs  # type: ignore[assignment]
 
 
 class RequestIndex:
@@ -192,11 +205,5 @@ class RequestIndex:
     def load_pairs(self, requests: RequestPairs, behind: bytes) -> None:
         """Adds pairs that were stored, those of shards that are behind; these may have some."""
         self._asked = None
-        pairs = iter(requests.pairs)
-        for value, position in zip(pairs, pairs, strict=True):
-            if behind[value & _SHARD_MASK]:
-                shard = self._shards[value & _SHARD_MASK]
-                slot = shard.slot(value)
-                if shard.hashes[slot] == _FREE:
-                    shard.fill(slot, value, position, _START_LOAD_NUMERATOR)
+        add_pairs(self._shards, requests.pairs, behind, _START_LOAD_NUMERATOR)
         self._collided.update(requests.collided)
