@@ -118,6 +118,7 @@ class Server:
             version=VERSION,
             journal=self._store.name,
             journal_version=self._store.version,
+            compiled=self.namespaces.kernel.runs is not None,
         )
 
     async def stop(self) -> None:

@@ -46,7 +46,7 @@ BUGS = (
     PlantedBug(
         "reads see what is not durable",
         "G2",
-        (Edit(_NAMESPACE, "        elif not self._committing:\n", "        else:\n"),),
+        (Edit(_NAMESPACE, "        return not self._committing\n", "        return True\n"),),
         (f"{_VISIBILITY}::test_g2_a_read_waits_for_the_round_and_then_sees_it",),
         quick=True,
     ),
