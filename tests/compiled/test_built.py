@@ -7,7 +7,9 @@ import sysconfig
 from array import array
 from pathlib import Path
 
-from gapless_server.checkpoint.port import REQUEST_SHARDS
+import pytest
+
+from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestShard
 from gapless_server.compiled import AVAILABLE
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
@@ -29,10 +31,12 @@ def test_a_compiled_shard_is_of_the_same_form_as_a_plain_one() -> None:
     from gapless_server.compiled import shards
 
     assert requests.Shard is shards.Shard
-    assert 1 << shards.SHARD_BITS == REQUEST_SHARDS
-    assert shards.FIRST_CAPACITY == requests._FIRST_CAPACITY
-    assert shards.LOAD_NUMERATOR == requests._LOAD_NUMERATOR
-    assert shards.LOAD_DENOMINATOR == requests._LOAD_DENOMINATOR
+    assert shards.CONSTANTS == (
+        REQUEST_SHARDS,
+        requests._FIRST_CAPACITY,
+        requests._LOAD_NUMERATOR,
+        requests._LOAD_DENOMINATOR,
+    )
     assert set(requests._Shard.__slots__) <= set(dir(shards.Shard))
 
 
@@ -67,3 +71,18 @@ def test_pairs_are_added_alike_to_the_shards_that_are_behind() -> None:
         (one.hashes, one.positions, one.count) for one in plain
     ]
     assert sum(one.count for one in plain) == sum(behind[value & 255] for value in values)
+
+
+@pytest.mark.parametrize(
+    ("hashes", "positions"), [(0, 0), (3, 3), (4, 2), (2, 4)], ids=lambda slots: str(slots)
+)
+def test_a_shard_whose_slots_do_not_add_up_is_refused(hashes: int, positions: int) -> None:
+    stored = RequestShard(0, bytes(8 * hashes), bytes(8 * positions), 0)
+
+    with pytest.raises(ValueError, match="a shard has"):
+        requests.Shard().load(stored)
+
+
+def test_a_shard_without_a_free_slot_is_refused() -> None:
+    with pytest.raises(ValueError, match="4 of them are filled"):
+        requests.Shard().load(RequestShard(0, b"\1" * 32, bytes(32), 4))

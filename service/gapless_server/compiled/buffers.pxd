@@ -2,12 +2,8 @@
 """Bytes that grow at their end, and the forms of numbers in protobuf and msgpack."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport realloc
 from libc.string cimport memcpy
-
-# Room that no number, tag or length needs more of.
-cdef enum:
-    NUMBER_BYTES_MAX = 10
 
 
 cdef struct Buffer:

@@ -6,7 +6,7 @@ back as the same bytes, and the rules of the fields would find nothing wrong. Ev
 left to the ways that every command goes; so what is here refuses nothing and names no fault.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 

@@ -1,8 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Decides runs of posts: from the fields of a frame to entries, answers and rows, in one pass.
 
-What comes of a post is what the plain way makes of it, byte for byte: the decider and evolver of
-the kind, the form of an entry, and that of an answer. Tests hold that both agree.
+What comes of a post is what the plain way makes of it, byte for byte; tests hold that both agree.
 """
 
 from cpython.array cimport array, resize_smart
@@ -11,21 +10,20 @@ from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from gapless_server.compiled.buffers cimport (
-    NUMBER_BYTES_MAX, Buffer, begin_field, field_size, number_size, pack_bytes, pack_integer,
-    pack_text, put_byte, put_bytes, put_field, put_number, put_varint, reserve, varint_size,
+    Buffer, begin_field, field_size, number_size, pack_bytes, pack_integer, pack_text, put_byte,
+    put_bytes, put_field, put_number, reserve,
 )
 from gapless_server.compiled.frames cimport Member, PostFrame, Span
-from gapless_server.compiled.shards cimport Shard
+from gapless_server.compiled.shards cimport SHARD_BITS, Shard
 
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeASCII(const char* data, Py_ssize_t size, const char* errors)
-
 cdef enum:
     DIGEST_BYTES = 8
     # The beginning of a message id, and two numbers in hexadecimal.
@@ -93,8 +91,8 @@ cdef class PostDecider:
     cdef public int64_t next_position
 
     def __init__(
-        self, PostFields fields, open_channel, list shards, array pairs, bytes time_field, int64_t time_us,
-        str id_seed,
+        self, PostFields fields, open_channel, list shards, array pairs, bytes time_field,
+        int64_t time_us, str id_seed,
     ):
         """Makes one for a round.
 
@@ -141,6 +139,8 @@ cdef class PostDecider:
         cdef Py_ssize_t index = start
         if not 0 <= start <= stop <= frame.count:
             raise IndexError(start)
+        if len(self.shards) != 1 << SHARD_BITS:
+            raise ValueError(f"{len(self.shards)} shards")
         self.entries.size = self.answers.size = 0
         while index < stop and frame.members[index].is_post and self.entries.size <= bytes_max:
             if not self._decide(frame, &frame.members[index], scope, caller_data, in_frame):
@@ -159,7 +159,7 @@ cdef class PostDecider:
         cdef uint64_t value = xxh3_64_intdigest(scope + _bytes(frame, post.request_id))
         if value == 0:
             value = 1
-        cdef Shard shard = <Shard>self.shards[value & (len(self.shards) - 1)]
+        cdef Shard shard = <Shard>self.shards[value & ((1 << SHARD_BITS) - 1)]
         cdef Py_ssize_t slot = shard.find(value)
         if shard.hashes.data.as_ulonglongs[slot] != 0:
             return False
@@ -205,9 +205,8 @@ cdef class PostDecider:
         return channel
 
     cdef bytes _sender_digest(self, PostFrame frame, Span span):
-        if self.sender_data is None or not _equal(
-            self.sender_data, frame.bytes_of(span), span.size
-        ):
+        cdef const uint8_t* data = frame.bytes_of(span)
+        if self.sender_data is None or not _equal(self.sender_data, data, span.size):
             self.sender_data = _bytes(frame, span)
             self.sender_digest = xxh3_64_digest(self.sender_data)
         return self.sender_digest
@@ -215,16 +214,14 @@ cdef class PostDecider:
     cdef Py_ssize_t _new_id(self, char* into, int64_t position) noexcept:
         """Writes what Context.new_id makes first: the seed, the position, and 1."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.id_seed)
-        cdef Py_ssize_t index
         cdef int digits = 1
-        for index in range(size):
-            into[index] = PyBytes_AS_STRING(self.id_seed)[index]
-        while position >> (4 * digits):
+        cdef int index
+        memcpy(into, PyBytes_AS_STRING(self.id_seed), size)
+        while digits < 16 and position >> (4 * digits):
             digits += 1
         for index in range(digits):
             into[size + index] = HEXADECIMAL[position >> (4 * (digits - 1 - index)) & 0xF]
-        into[size + digits] = c"-"
-        into[size + digits + 1] = c"1"
+        into[size + digits], into[size + digits + 1] = c"-", c"1"
         return size + digits + 2
 
     cdef int _write(
@@ -270,19 +267,15 @@ cdef class PostDecider:
         begin_field(into, tags.round_entry, stored)
         begin_field(into, tags.stored_entry, shown)
         self._put_place(into, position)
-        put_field(
-            into, tags.entry_request_id, frame.bytes_of(post.request_id), post.request_id.size
-        )
+        _put_span(into, tags.entry_request_id, frame, post.request_id)
         begin_field(into, tags.entry_event, typed_event)
         begin_field(into, tags.event_posted, event)
-        put_field(
-            into, tags.posted_channel_id, frame.bytes_of(post.channel_id), post.channel_id.size
-        )
+        _put_span(into, tags.posted_channel_id, frame, post.channel_id)
         put_field(into, tags.posted_message_id, id_data, id_size)
         put_number(into, tags.posted_sequence, sequence)
-        put_field(into, tags.posted_sender_id, frame.bytes_of(post.sender_id), post.sender_id.size)
+        _put_span(into, tags.posted_sender_id, frame, post.sender_id)
         if has_body:
-            put_field(into, tags.posted_body, frame.bytes_of(post.body), post.body.size)
+            _put_span(into, tags.posted_body, frame, post.body)
         if caller:
             put_field(
                 into, tags.stored_caller,
@@ -370,8 +363,8 @@ cdef class PostDecider:
         """Writes a MessageRow as msgspec does, field by field in its order."""
         cdef Buffer* row = &self.row
         row.size = 0
-        reserve(row, OVERHEAD_MAX + post.sender_id.size + _size(post.data)
-                + _size(post.content_type))
+        cdef Py_ssize_t texts = post.sender_id.size + _size(post.content_type)
+        reserve(row, OVERHEAD_MAX + texts + _size(post.data))
         put_byte(row, 0x9F)  # an array of 15
         pack_integer(row, sequence)
         pack_text(row, frame.bytes_of(post.sender_id), post.sender_id.size)
@@ -391,6 +384,10 @@ cdef class PostDecider:
         return 0
 
 
+cdef inline void _put_span(Buffer* into, uint32_t tag, PostFrame frame, Span span) noexcept:
+    put_field(into, tag, frame.bytes_of(span), span.size)
+
+
 cdef inline Py_ssize_t _size(Span span) noexcept:
     return span.size if span.size > 0 else 0
 
@@ -400,6 +397,4 @@ cdef inline bytes _bytes(PostFrame frame, Span span):
 
 
 cdef inline bint _equal(bytes known, const uint8_t* data, Py_ssize_t size) noexcept:
-    return (
-        PyBytes_GET_SIZE(known) == size and memcmp(PyBytes_AS_STRING(known), data, size) == 0
-    )
+    return PyBytes_GET_SIZE(known) == size and memcmp(PyBytes_AS_STRING(known), data, size) == 0

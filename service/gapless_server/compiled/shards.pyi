@@ -1,17 +1,20 @@
 from array import array
 from typing import Any, Final, final
 
-SHARD_BITS: Final[int]
-FIRST_CAPACITY: Final[int]
-LOAD_NUMERATOR: Final[int]
-LOAD_DENOMINATOR: Final[int]
+# How many shards there are, how many slots a new one has, and which part of them may be filled:
+# a numerator and a denominator.
+CONSTANTS: Final[tuple[int, int, int, int]]
 
 @final
 class Shard:
-    hashes: array[int]
-    positions: array[int]
-    mask: int
-    count: int
+    @property
+    def hashes(self) -> array[int]: ...
+    @property
+    def positions(self) -> array[int]: ...
+    @property
+    def mask(self) -> int: ...
+    @property
+    def count(self) -> int: ...
     def __init__(self, capacity: int = ...) -> None: ...
     def slot(self, value: int) -> int: ...
     def fill(self, slot: int, value: int, position: int, load_numerator: int = ...) -> None: ...

@@ -7,15 +7,12 @@ from cpython.array cimport array
 from libc.stdint cimport uint64_t
 
 # As in writer/requests.py, which holds that they are the same.
-SHARD_BITS = 8
-FIRST_CAPACITY = 64
-LOAD_NUMERATOR, LOAD_DENOMINATOR = 3, 5
 cdef enum:
-    _BITS = 8
-    REQUEST_SHARDS = 1 << _BITS
+    REQUEST_SHARDS = 1 << SHARD_BITS
     _CAPACITY = 64
     _NUMERATOR = 3
     _DENOMINATOR = 5
+CONSTANTS = (REQUEST_SHARDS, _CAPACITY, _NUMERATOR, _DENOMINATOR)
 
 
 cdef class Shard:
@@ -29,7 +26,7 @@ cdef class Shard:
 
     cdef Py_ssize_t find(self, uint64_t value) noexcept:
         cdef unsigned long long* hashes = self.hashes.data.as_ulonglongs
-        cdef Py_ssize_t slot = <Py_ssize_t>(value >> _BITS) & self.mask
+        cdef Py_ssize_t slot = <Py_ssize_t>(value >> SHARD_BITS) & self.mask
         while hashes[slot] != 0 and hashes[slot] != value:
             slot = (slot + 1) & self.mask
         return slot
@@ -42,6 +39,8 @@ cdef class Shard:
         self, Py_ssize_t slot, uint64_t value, uint64_t position, int load_numerator=_NUMERATOR
     ):
         """Puts a hash into its free slot, and makes room for the next one."""
+        if not 0 <= slot <= self.mask:
+            raise IndexError(slot)
         self.hashes.data.as_ulonglongs[slot] = value
         self.positions.data.as_ulonglongs[slot] = position
         self.count += 1
@@ -61,10 +60,17 @@ cdef class Shard:
         self.hashes, self.positions, self.mask = larger.hashes, larger.positions, larger.mask
 
     def load(self, stored):
-        """Takes over the slots of a shard that was stored."""
-        self.hashes = new_array("Q", stored.hashes)
-        self.positions = new_array("Q", stored.positions)
-        self.mask = len(self.hashes) - 1
+        """Takes over the slots of a shard that was stored. Raises ValueError if it is none."""
+        cdef array hashes = new_array("Q", stored.hashes)
+        cdef array positions = new_array("Q", stored.positions)
+        cdef Py_ssize_t capacity = len(hashes)
+        # What is wrong here would be searched beyond its end, or for ever.
+        if capacity == 0 or capacity & (capacity - 1) or len(positions) != capacity:
+            raise ValueError(f"a shard has {capacity} hashes and {len(positions)} positions")
+        if not 0 <= stored.filled < capacity:
+            raise ValueError(f"a shard has {capacity} slots, {stored.filled} of them are filled")
+        self.hashes, self.positions = hashes, positions
+        self.mask = capacity - 1
         self.count = stored.filled
 
 
@@ -76,6 +82,8 @@ def add_pairs(list shards, array pairs, const unsigned char[:] behind, int load_
     cdef Py_ssize_t index, slot
     cdef uint64_t value
     cdef Shard shard
+    if len(shards) != REQUEST_SHARDS or len(behind) != REQUEST_SHARDS:
+        raise ValueError(f"{len(shards)} shards, and {len(behind)} that may be behind")
     for index in range(0, len(pairs) - 1, 2):
         value = pairs.data.as_ulonglongs[index]
         if behind[value & (REQUEST_SHARDS - 1)]:
