@@ -1,7 +1,7 @@
 """Compiles service/gapless_server/compiled when the package is built or installed.
 
 It takes a C compiler and Python's headers. Without them the package is built as one of Python
-alone: it does the same, and a posted message costs the service several times as much.
+alone: it does the same, and takes two to three times as long for posted messages.
 
 `python hatch_build.py FOLDER` compiles them in a copy of the repository.
 """

@@ -1,25 +1,15 @@
-"""The compiled modules are there wherever they can be built, and used."""
+"""The compiled modules are used, and their shards are those of the plain way."""
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
 from array import array
-from pathlib import Path
 
 import pytest
 
 from gapless_server.checkpoint.port import REQUEST_SHARDS, RequestShard
-from gapless_server.compiled import AVAILABLE
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.writer import requests
-
-
-def test_they_are_built_where_there_is_a_compiler() -> None:
-    headers = Path(sysconfig.get_path("include"), "Python.h")
-
-    assert AVAILABLE or not (shutil.which("cc") and headers.exists())
 
 
 def test_posts_are_decided_in_runs() -> None:
