@@ -6,7 +6,7 @@ from array import array as new_array
 from cpython.array cimport array
 from libc.stdint cimport uint64_t
 
-# As in writer/requests.py, which holds that they are the same.
+# As in writer/requests.py; a test holds that they are the same.
 cdef enum:
     REQUEST_SHARDS = 1 << SHARD_BITS
     _CAPACITY = 64
