@@ -18,7 +18,7 @@ from gapless_server.core.kinds import KINDS
 from gapless_server.core.paging import PageLimits
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
-from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
+from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge

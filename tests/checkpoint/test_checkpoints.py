@@ -20,7 +20,7 @@ from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Head, Journal
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer import namespaces as closing
 from gapless_server.writer.clock import ManualClock
 from gapless_server.writer.limits import WriterLimits

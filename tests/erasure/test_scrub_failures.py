@@ -9,7 +9,7 @@ from typing import Any
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.erasures_pb2 import RedactMessageRequest
 from gapless_server.checkpoint.sqlite import SqliteCheckpoint
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

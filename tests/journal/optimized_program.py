@@ -20,7 +20,8 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.state import START, SequenceTable, UndoLog
 from gapless_server.journal.port import EMPTY_HEAD
-from gapless_server.journal.sqlite import SqliteJournal, SqliteJournalStore
+from gapless_server.journal.sqlite import SqliteJournal
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

@@ -10,7 +10,7 @@ import pytest
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import EMPTY_HEAD, Head, JournalStore, OwnedElsewhere
 from gapless_server.journal.reading import READ_ROUNDS
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from tests.journal.rounds import append_all, chain_of, next_round, read_all
 
 ADDRESS = "127.0.0.1:4275"

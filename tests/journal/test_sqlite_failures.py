@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gapless_server.journal.port import EMPTY_HEAD, NotKept, OutcomeUnknown
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from tests.journal.rounds import next_round, read_all
 from tests.limits import file_size_limited_to
 

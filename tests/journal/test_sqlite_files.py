@@ -13,12 +13,8 @@ import pytest
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import EMPTY_HEAD, Corrupt, JournalError
-from gapless_server.journal.sqlite import (
-    APPLICATION_ID,
-    FORMAT_VERSION,
-    SqliteJournal,
-    SqliteJournalStore,
-)
+from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION, SqliteJournal
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

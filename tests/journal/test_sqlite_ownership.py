@@ -15,7 +15,7 @@ import pytest
 
 from gapless.testing import SubprocessServer
 from gapless_server.journal.port import EMPTY_HEAD, OwnedElsewhere
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from tests.cli.commands import run_process
 from tests.journal.rounds import next_round, read_all
 
@@ -26,7 +26,7 @@ SECOND_PROCESS = """
 import sys
 from pathlib import Path
 from gapless_server.journal.port import OwnedElsewhere
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 try:
     SqliteJournalStore(Path(sys.argv[1]), "127.0.0.1:4276")
 except OwnedElsewhere as error:

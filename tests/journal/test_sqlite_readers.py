@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gapless_server.journal.port import Journal, JournalError, Round
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from tests.journal.rounds import append_all, chain_of, read_all
 
 SECONDS_TO_END_MAX = 10.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, next_round
-from gapless_server.journal.sqlite import SqliteJournal, SqliteJournalStore
+from gapless_server.journal.sqlite import SqliteJournal
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 
 
 async def written(directory: Path, rounds: int) -> Path:

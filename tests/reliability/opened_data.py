@@ -14,7 +14,7 @@ from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
-from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
+from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.writer.clock import ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

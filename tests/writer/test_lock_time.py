@@ -13,7 +13,7 @@ from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import NoRoom, Round
-from gapless_server.journal.sqlite import LOGS_DIRECTORY, SqliteJournalStore
+from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.writer.clock import LogClock, LogTime, ManualClock, SystemClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace

@@ -13,7 +13,7 @@ from gapless.v1.commands_pb2 import Command
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import Journal, JournalStore
-from gapless_server.journal.sqlite import SqliteJournalStore
+from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces

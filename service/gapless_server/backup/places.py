@@ -17,7 +17,8 @@ from gapless_server.core.times import to_timestamp
 from gapless_server.journal.copies import new_draft
 from gapless_server.journal.drafts import DraftLog
 from gapless_server.journal.port import Head, Round, next_round
-from gapless_server.journal.sqlite import NAMESPACE_PATTERN, SqliteJournalStore, sync_directory
+from gapless_server.journal.sqlite import sync_directory
+from gapless_server.journal.sqlite_store import NAMESPACE_PATTERN, SqliteJournalStore
 from gapless_server.journal.witness import witness_path
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.recount import Result

@@ -274,6 +274,8 @@ class SqliteCheckpoint:
             # The sum of the pages must not be on the disk before they are.
             "PRAGMA synchronous = FULL",
             "PRAGMA secure_delete = ON",
+            # What a statement may have to take back is as much as it writes.
+            "PRAGMA temp_store = MEMORY",
             # Pages are moved once the sum has them.
             "PRAGMA wal_autocheckpoint = 0",
         ):

@@ -16,6 +16,7 @@ from gapless_server.journal.port import EMPTY_HEAD, Head, Round
 from gapless_server.journal.schema import (
     INSERT_REWRITTEN,
     INSERT_ROUND,
+    PAGE_BYTES,
     SCHEMA,
     rewritten_values,
 )
@@ -37,6 +38,8 @@ class DraftLog:
             raise
 
     def _begin(self, *, is_new: bool) -> Head:
+        # Of a file that is there already, it stays as it is.
+        self._connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.execute("PRAGMA secure_delete = ON")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -18,9 +17,10 @@ from typing import Any
 
 import aiosqlite
 
-from gapless_server.journal.copies import LogCopy, copy_log, empty_drafts, new_draft
+from gapless_server.journal.copies import new_draft
 from gapless_server.journal.drafts import DraftLog
-from gapless_server.journal.ownership import FileLock, write_owner
+from gapless_server.journal.moves import Moves
+from gapless_server.journal.ownership import FileLock
 from gapless_server.journal.port import (
     EMPTY_HEAD,
     Corrupt,
@@ -46,12 +46,6 @@ from gapless_server.journal.schema import (
     rewritten_values,
 )
 from gapless_server.journal.witness import Witness, require_nothing_left_of
-
-# The folder of the logs in a data directory.
-LOGS_DIRECTORY = "namespaces"
-
-# Namespaces are file names, so they are kept to what is one on every file system.
-NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 INCARNATION_CHARACTERS = 16
 
@@ -92,6 +86,7 @@ class SqliteJournal:
         self._incarnation = secrets.token_hex(INCARNATION_CHARACTERS // 2)
         self._head = EMPTY_HEAD
         self._failed = False
+        self._moves: Moves | None = None
         self._witness: Witness | None = None
         # Held by what takes more than one statement.
         self._exclusive = asyncio.Lock()
@@ -129,6 +124,7 @@ class SqliteJournal:
         if self._writer is None:
             await self._come_into_being()
         assert self._writer is not None
+        assert self._moves is not None
         assert self._witness is not None
         head = Head(record.last_position, record.chain_hash)
         try:
@@ -137,6 +133,7 @@ class SqliteJournal:
         except (sqlite3.Error, OSError) as error:
             raise self._append_failed(error) from error
         self._head = head
+        self._moves.committed(len(record.data))
 
     async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
         """Makes a round durable, and others of before as they are to be, in one transaction."""
@@ -222,6 +219,9 @@ class SqliteJournal:
     async def close(self) -> None:
         """Closes the file and gives it free, in this order."""
         await self._reader.close()
+        if self._moves is not None:
+            await self._moves.settle()
+            self._moves = None
         if self._writer is not None:
             await self._writer.close()
             self._writer = None
@@ -263,6 +263,8 @@ class SqliteJournal:
             await self._set_and_check("journal_mode", "WAL", "wal")
             await self._set_and_check("synchronous", "FULL", 2)
             await self._set_and_check("secure_delete", "ON", 1)
+            await self._set_and_check("wal_autocheckpoint", "0", 0)
+            self._moves = Moves(self._writer)
             await self._make_durable()
             await self._read_head()
             self._witness = Witness(self._path, self._incarnation)
@@ -342,57 +344,3 @@ class SqliteJournal:
         if not rows:
             raise Corrupt(f"{self._path}: nothing found by {query}")
         return rows[0][0]
-
-
-class SqliteJournalStore:
-    """The logs below one data directory, which it owns (G9)."""
-
-    name = "sqlite"
-    version = sqlite3.sqlite_version
-
-    def __init__(self, directory: Path, address: str) -> None:
-        """Takes the directory, making it with mode 0700 if it is not there.
-
-        `address` is where the service will listen: a second one is told it. Raises OwnedElsewhere.
-        """
-        self._logs = directory / LOGS_DIRECTORY
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._logs.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(directory.parent)
-        sync_directory(directory)
-        self._owner_path = directory / "owner.json"
-        self._lock = FileLock(directory / "owner.lock", self._owner_path)
-        write_owner(self._owner_path, address)
-        # What a process that was killed left there is nothing to anybody.
-        self.drafts = empty_drafts(directory)
-
-    def announce(self, address: str) -> None:
-        """Tells a second process, which is refused, where this one serves."""
-        write_owner(self._owner_path, address)
-
-    def path(self, namespace: str) -> Path:
-        """Returns the file of a namespace."""
-        if not NAMESPACE_PATTERN.fullmatch(namespace):
-            raise ValueError(f"namespace {namespace!r} does not match {NAMESPACE_PATTERN.pattern}")
-        return self._logs / f"{namespace}.db"
-
-    async def open(self, namespace: str) -> SqliteJournal:
-        """Opens a log, there or not."""
-        return await SqliteJournal.open(self.path(namespace), self._owner_path, self.drafts)
-
-    def exists(self, namespace: str) -> bool:
-        """Says whether the log has ever had a round."""
-        return self.path(namespace).exists()
-
-    def namespaces(self) -> list[str]:
-        """Returns the names of the logs that exist, sorted."""
-        return sorted(path.stem for path in self._logs.glob("*.db"))
-
-    async def copy(self, namespace: str) -> LogCopy:
-        """Returns a copy of a log that is open here. It needs as much room as the log."""
-        return await copy_log(self.path(namespace), new_draft(self.drafts, namespace))
-
-    async def close(self) -> None:
-        """Gives the data directory free."""
-        self._owner_path.unlink(missing_ok=True)
-        self._lock.release()
