@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gapless_server.journal.schema import PAGE_BYTES
 from tests.cli.commands import run
 from tests.verify.logs import ENTRIES, HEAD, NAMESPACE, change, copy_of, log_of, make_log
 
@@ -97,8 +98,8 @@ def test_g8_a_log_that_was_tampered_with_ends_with_3_and_says_where(
 def test_g8_a_damaged_database_ends_with_3(data: Path, tmp_path: Path) -> None:
     log = copy_of(data, tmp_path)
     with log.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (log.stat().st_size - 4096))
+        file.seek(PAGE_BYTES)
+        file.write(b"\xff" * (log.stat().st_size - PAGE_BYTES))
 
     shown = run("verify", log, "--json")
 

@@ -13,6 +13,7 @@ import pytest
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import EMPTY_HEAD, Corrupt, JournalError
+from gapless_server.journal.schema import PAGE_BYTES
 from gapless_server.journal.sqlite import APPLICATION_ID, FORMAT_VERSION, SqliteJournal
 from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
@@ -168,7 +169,7 @@ async def test_g8_a_page_of_rubbish_in_the_file_is_refused_at_its_start(
 ) -> None:
     path = await written_log(store, round_count=200)
     content = bytearray(path.read_bytes())
-    content[4096 * 2 : 4096 * 3] = b"\xff" * 4096
+    content[PAGE_BYTES * 2 : PAGE_BYTES * 3] = b"\xff" * PAGE_BYTES
     path.write_bytes(content)
 
     with pytest.raises(Corrupt):

@@ -10,9 +10,14 @@ from typing import Final, NamedTuple
 
 from tests.reliability.log_of_all_kinds import NAMESPACE, OTHER_NAMESPACE
 
-PAGE_BYTES: Final = 4096
 WAL_HEADER_BYTES: Final = 32
-WAL_FRAME_BYTES: Final = 24 + PAGE_BYTES
+WAL_FRAME_HEADER_BYTES: Final = 24
+# Where SQLite notes the size of a page: in a write-ahead log, which begins so, and in a database.
+WAL_MAGIC: Final = b"\x37\x7f\x06"
+WAL_PAGE_SIZE: Final = slice(8, 12)
+DATABASE_PAGE_SIZE: Final = slice(16, 18)
+# What disks write at once: a page of a file that does not say its size any more.
+BLOCK_BYTES: Final = 4096
 LOG_FILES: Final = (".db", ".db-wal")
 STATE_FILES: Final = (".state", ".state-wal")
 ALL_FILES: Final = (*LOG_FILES, ".db-shm", ".head", *STATE_FILES, ".state-shm", ".state-sum")
@@ -72,9 +77,16 @@ def truncated(files: Files, chance: Random) -> str | None:
     return path and _change(path, cut)
 
 
+def _page_bytes(content: bytearray) -> int:
+    noted = WAL_PAGE_SIZE if content.startswith(WAL_MAGIC) else DATABASE_PAGE_SIZE
+    size = int.from_bytes(content[noted], "big")
+    return size if 512 <= size <= 32768 else BLOCK_BYTES
+
+
 def _page(content: bytearray, chance: Random) -> slice:
-    first = chance.randrange(max(len(content) // PAGE_BYTES, 1)) * PAGE_BYTES
-    return slice(first, min(first + PAGE_BYTES, len(content)))
+    page_bytes = _page_bytes(content)
+    first = chance.randrange(max(len(content) // page_bytes, 1)) * page_bytes
+    return slice(first, min(first + page_bytes, len(content)))
 
 
 def zeroed_page(files: Files, chance: Random) -> str | None:
@@ -121,13 +133,14 @@ def stale_page(files: Files, chance: Random) -> str | None:
     older = (files.older / path.name).read_bytes()
 
     def restore(content: bytearray) -> str:
+        size = _page_bytes(content)
         changed = [
             first
-            for first in range(0, min(len(older), len(content)), PAGE_BYTES)
-            if older[first : first + PAGE_BYTES] != content[first : first + PAGE_BYTES]
+            for first in range(0, min(len(older), len(content)), size)
+            if older[first : first + size] != content[first : first + size]
         ]
         first = chance.choice(changed)
-        content[first : first + PAGE_BYTES] = older[first : first + PAGE_BYTES]
+        content[first : first + size] = older[first : first + size]
         return f"page at {first} is that of an older moment"
 
     return _change(path, restore)
@@ -140,13 +153,14 @@ def torn_frame(files: Files, chance: Random) -> str | None:
         return None
 
     def tear(content: bytearray) -> str:
-        frames = (len(content) - WAL_HEADER_BYTES) // WAL_FRAME_BYTES
-        first = WAL_HEADER_BYTES + chance.randrange(max(frames, 1)) * WAL_FRAME_BYTES
-        torn = first + chance.randrange(WAL_FRAME_BYTES)
+        frame_bytes = WAL_FRAME_HEADER_BYTES + _page_bytes(content)
+        frames = (len(content) - WAL_HEADER_BYTES) // frame_bytes
+        first = WAL_HEADER_BYTES + chance.randrange(max(frames, 1)) * frame_bytes
+        torn = first + chance.randrange(frame_bytes)
         if chance.random() < 0.5:
             del content[torn:]
             return f"ends at {torn}, within a frame"
-        content[torn : first + WAL_FRAME_BYTES] = bytes(first + WAL_FRAME_BYTES - torn)
+        content[torn : first + frame_bytes] = bytes(first + frame_bytes - torn)
         return f"the frame at {first} has zeros from {torn} on"
 
     return _change(path, tear)

@@ -18,10 +18,10 @@ import pytest
 from gapless.testing import SubprocessServer
 from gapless_server.journal.drafts import DraftLog
 from gapless_server.journal.port import Corrupt, JournalError, Round, next_round
+from gapless_server.journal.schema import PAGE_BYTES
 from gapless_server.verify.log_files import LogFile, find_logs
 from tests.verify.logs import HEAD, NAMESPACE, change, copy_of, log_of, rounds_of
 
-PAGE_BYTES = 4096
 # The first byte of a page of a table that holds rows.
 TABLE_LEAF = 0x0D
 NOBODY = 65_534  # a user with no rights of its own
@@ -111,8 +111,8 @@ def test_a_log_of_a_newer_format_is_refused(data: Path, tmp_path: Path) -> None:
 def test_a_database_page_that_is_damaged_is_corrupt(data: Path, tmp_path: Path) -> None:
     log = copy_of(data, tmp_path)
     with log.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (log.stat().st_size - 4096))
+        file.seek(PAGE_BYTES)
+        file.write(b"\xff" * (log.stat().st_size - PAGE_BYTES))
 
     with pytest.raises(Corrupt, match="cannot be read"):
         rounds_of(log)

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from gapless_server.checkpoint.seals import Sealer
+from gapless_server.compiled import AVAILABLE
 from gapless_server.core.keys import AFTER_ALL_KEYS
 
 # Keys and rows of a chunk, in bytes; a larger row has one of its own. A page holds three.
@@ -276,14 +277,30 @@ def _bytes_before(keys: list[bytes], rows: list[bytes]) -> list[int]:
 
 def _filled(fence: bytes, keys: list[bytes], rows: list[bytes]) -> list[Chunk]:
     """Returns chunks that have all that they can have, but for the last: more will follow it."""
-    before = _bytes_before(keys, rows)
     chunks: list[Chunk] = []
     start = 0
-    while start < len(keys):
-        end = max(bisect_right(before, before[start] + CHUNK_BYTES) - 1, start + 1)
+    for end in filled_ends(keys, rows, CHUNK_BYTES):
         chunks.append(Chunk(keys[start] if start else fence, keys[start:end], rows[start:end]))
         start = end
     return chunks
+
+
+def _filled_ends(keys: list[bytes], rows: list[bytes], bytes_max: int) -> list[int]:
+    """Returns where rows in order are cut, so that each piece has as many as it can have."""
+    before = _bytes_before(keys, rows)
+    ends: list[int] = []
+    start = 0
+    while start < len(keys):
+        start = max(bisect_right(before, before[start] + bytes_max) - 1, start + 1)
+        ends.append(start)
+    return ends
+
+
+# Both forms do the same.
+if AVAILABLE:
+    from gapless_server.compiled.rows import filled_ends
+else:
+    filled_ends = _filled_ends
 
 
 def _evenly_cut(fence: bytes, keys: list[bytes], rows: list[bytes]) -> list[Chunk]:

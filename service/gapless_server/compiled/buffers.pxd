@@ -78,7 +78,7 @@ cdef inline void put_number(Buffer* buffer, uint32_t tag, int64_t value) noexcep
         put_varint(buffer, <uint64_t>value)
 
 
-cdef inline void _put_big_endian(Buffer* buffer, uint64_t value, int size) noexcept:
+cdef inline void put_big_endian(Buffer* buffer, uint64_t value, int size) noexcept:
     cdef int shift
     for shift in range(8 * (size - 1), -1, -8):
         put_byte(buffer, <uint8_t>(value >> shift))
@@ -92,30 +92,30 @@ cdef inline void pack_integer(Buffer* buffer, int64_t value) noexcept:
             put_byte(buffer, <uint8_t>bits)
         elif bits < 1 << 8:
             put_byte(buffer, 0xCC)
-            _put_big_endian(buffer, bits, 1)
+            put_big_endian(buffer, bits, 1)
         elif bits < 1 << 16:
             put_byte(buffer, 0xCD)
-            _put_big_endian(buffer, bits, 2)
+            put_big_endian(buffer, bits, 2)
         elif bits < <uint64_t>1 << 32:
             put_byte(buffer, 0xCE)
-            _put_big_endian(buffer, bits, 4)
+            put_big_endian(buffer, bits, 4)
         else:
             put_byte(buffer, 0xCF)
-            _put_big_endian(buffer, bits, 8)
+            put_big_endian(buffer, bits, 8)
     elif value >= -32:
         put_byte(buffer, <uint8_t>bits)
     elif value >= -(1 << 7):
         put_byte(buffer, 0xD0)
-        _put_big_endian(buffer, bits, 1)
+        put_big_endian(buffer, bits, 1)
     elif value >= -(1 << 15):
         put_byte(buffer, 0xD1)
-        _put_big_endian(buffer, bits, 2)
+        put_big_endian(buffer, bits, 2)
     elif value >= -(<int64_t>1 << 31):
         put_byte(buffer, 0xD2)
-        _put_big_endian(buffer, bits, 4)
+        put_big_endian(buffer, bits, 4)
     else:
         put_byte(buffer, 0xD3)
-        _put_big_endian(buffer, bits, 8)
+        put_big_endian(buffer, bits, 8)
 
 
 cdef inline void pack_text(Buffer* buffer, const uint8_t* data, Py_ssize_t size) noexcept:
@@ -124,21 +124,21 @@ cdef inline void pack_text(Buffer* buffer, const uint8_t* data, Py_ssize_t size)
         put_byte(buffer, <uint8_t>(0xA0 | size))
     elif size < 1 << 8:
         put_byte(buffer, 0xD9)
-        _put_big_endian(buffer, size, 1)
+        put_big_endian(buffer, size, 1)
     else:
         put_byte(buffer, 0xDA)
-        _put_big_endian(buffer, size, 2)
+        put_big_endian(buffer, size, 2)
     put_bytes(buffer, data, size)
 
 
 cdef inline void pack_bytes(Buffer* buffer, const uint8_t* data, Py_ssize_t size) noexcept:
     if size < 1 << 8:
         put_byte(buffer, 0xC4)
-        _put_big_endian(buffer, size, 1)
+        put_big_endian(buffer, size, 1)
     elif size < 1 << 16:
         put_byte(buffer, 0xC5)
-        _put_big_endian(buffer, size, 2)
+        put_big_endian(buffer, size, 2)
     else:
         put_byte(buffer, 0xC6)
-        _put_big_endian(buffer, size, 4)
+        put_big_endian(buffer, size, 4)
     put_bytes(buffer, data, size)

@@ -7,10 +7,12 @@ have the same shape.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import repeat
 from struct import Struct
 from typing import Any
+
+from gapless_server.compiled import AVAILABLE
 
 Key = str | int | tuple["Key", ...]
 
@@ -33,17 +35,17 @@ _NATURAL_END = 1 << 64
 _MANY_KEYS = 4
 
 
-def encode_key(key: Key) -> bytes:
+def _encode_key(key: Key) -> bytes:
     """Returns the bytes of a key. Longer strings and tuples come after their beginnings."""
     if isinstance(key, str):
         return _STRING + key.encode().replace(_END, _ESCAPED_NUL) + _END
     if isinstance(key, int):
         return _INTEGER + (key + _INTEGER_OFFSET).to_bytes(_INTEGER_BYTES, "big")
-    return _TUPLE + b"".join(map(encode_key, key)) + _END
+    return _TUPLE + b"".join(map(_encode_key, key)) + _END
 
 
-def encode_keys(prefix: bytes, keys: Collection[Any]) -> list[bytes]:
-    """Returns the prefix and the bytes of a key, for each: as `encode_key` does, but quicker.
+def _encode_keys(prefix: bytes, keys: Collection[Any]) -> list[bytes]:
+    """Returns the prefix and the bytes of a key, for each: as `_encode_key` does, but quicker.
 
     A checkpoint has thousands of keys that are all strings, or all integers.
     """
@@ -55,7 +57,16 @@ def encode_keys(prefix: bytes, keys: Collection[Any]) -> list[bytes]:
         if types == {int} and min(keys) >= 0 and max(keys) < _NATURAL_END:
             start = prefix + _NATURAL_START
             return list(map(Struct(f">{len(start)}sQ").pack, repeat(start), keys))
-    return [prefix + encode_key(key) for key in keys]
+    return [prefix + _encode_key(key) for key in keys]
+
+
+# Both forms do the same.
+encode_key: Callable[[Any], bytes] = _encode_key
+encode_keys: Callable[[bytes, Collection[Any]], list[bytes]] = _encode_keys
+if AVAILABLE:
+    from gapless_server.compiled import rows
+
+    encode_key, encode_keys = rows.encode_key, rows.encode_keys
 
 
 def decode_key(data: bytes) -> Key:

@@ -234,7 +234,7 @@ class Below(Generic[Partition, Key, Row]):
         Usable in any thread.
         """
         parts = sorted(
-            ((encode_key(partition), part) for partition, part in self._frozen.items()),  # type: ignore[arg-type]  # str, int or tuples of them
+            ((encode_key(partition), part) for partition, part in self._frozen.items()),
             key=_KEY,
         )
         return chain.from_iterable(starmap(_written, parts))

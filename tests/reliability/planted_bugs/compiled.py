@@ -1,4 +1,4 @@
-"""Bugs of the compiled way of posts; each is compiled, so none is quick."""
+"""Bugs of what is compiled, the way of posts above all; each is compiled, so none is quick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from tests.reliability.planted_bugs.planting import Edit, PlantedBug
 
 _POSTS = "service/gapless_server/compiled/posts.pyx"
 _FRAMES = "service/gapless_server/compiled/frames.pyx"
+_ROWS = "service/gapless_server/compiled/rows.pyx"
 _SAME = "tests/compiled/test_same.py"
+_SAME_ROWS = "tests/compiled/test_rows.py"
 
 
 def _bug(name: str, promise: str, file: str, old: str, new: str, test: str) -> PlantedBug:
@@ -113,6 +115,30 @@ BUGS = (
             ),
         ),
         (f"{_SAME}::test_posts_between_commands_of_other_kinds_find_what_these_did",),
+        compiled=True,
+    ),
+    PlantedBug(
+        "a NUL in a key is taken for its end",
+        "G10",
+        (Edit(_ROWS, "                put_byte(buffer, ESCAPE)\n", "                pass\n"),),
+        (f"{_SAME_ROWS}::test_a_key_has_the_same_bytes",),
+        compiled=True,
+    ),
+    PlantedBug(
+        "negative numbers in keys come after the others",
+        "G10",
+        (Edit(_ROWS, "        if overflow or number < 0:\n", "        if overflow:\n"),),
+        (
+            f"{_SAME_ROWS}::test_a_key_has_the_same_bytes",
+            "tests/core/test_layers.py::test_a_key_is_read_back_from_its_bytes",
+        ),
+        compiled=True,
+    ),
+    PlantedBug(
+        "the last rows are cut off",
+        "G10",
+        (Edit(_ROWS, "        ends.append(count)\n", "        pass\n"),),
+        (f"{_SAME_ROWS}::test_rows_are_cut_at_the_same_places",),
         compiled=True,
     ),
 )
