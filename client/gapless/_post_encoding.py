@@ -1,8 +1,7 @@
 """The request that is sent most, as bytes: a message that is serialized costs four times more.
 
-Invariant: the bytes are those that protobuf would write. What is not plain (attributes, a message
-id, a body that is a message, arguments of wrong types) is left to protobuf, which also knows what
-to raise.
+Invariant: the bytes are those that protobuf would write. What is not plain (attributes, a body that
+is a message, arguments of wrong types) is left to protobuf, which also knows what to raise.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from gapless.v1.messages_pb2 import PostMessageRequest
 _REQUEST_ID: Final = Headers(PostMessageRequest.REQUEST_ID_FIELD_NUMBER, is_scalar=True)
 _CHANNEL_ID: Final = Headers(PostMessageRequest.CHANNEL_ID_FIELD_NUMBER, is_scalar=True)
 _SENDER_ID: Final = Headers(PostMessageRequest.SENDER_ID_FIELD_NUMBER, is_scalar=True)
+_MESSAGE_ID: Final = Headers(PostMessageRequest.MESSAGE_ID_FIELD_NUMBER, is_scalar=True)
 _BODY_FIELDS: Final = (PostMessageRequest.BODY_FIELD_NUMBER, Body.DATA_FIELD_NUMBER)
 _BYTES: Final = Headers(*_BODY_FIELDS, is_scalar=True)
 _TEXT_TRAILER: Final = Body(content_type=TEXT_CONTENT_TYPE).SerializeToString()
@@ -41,14 +41,17 @@ def encoded_post(
         TypeError: an argument is of another type.
         UnicodeEncodeError: a text holds a lone surrogate, which UTF-8 can not carry.
     """
-    if attributes is not None or message_id is not None:
+    if attributes is not None:
         return _by_protobuf(request_id, channel_id, sender_id, body, attributes, message_id)
-    trailer = b""
+    trailer = own_id = b""
     headers = _BYTES
     try:
         request = _utf8(request_id)
         channel = _utf8(channel_id)
         sender = _utf8(sender_id)
+        if message_id is not None:
+            own_id = _utf8(message_id)
+            own_id = _MESSAGE_ID[len(own_id)] + own_id
         if type(body) is bytes:
             data = body
         else:
@@ -68,6 +71,7 @@ def encoded_post(
             headers[len(data)],
             data,
             trailer,
+            own_id,
         )
     )
 

@@ -22,6 +22,7 @@ from gapless_server.core.kinds.channels import SEQUENCE_MAX, ChannelTables
 from gapless_server.core.kinds.messages import MessageTables
 from gapless_server.writer.limits import WriterLimits
 from tests.compiled.both_ways import Log, assert_same, frame_of, written
+from tests.core.dict_store import DictStore
 
 GENERAL = "general"
 CREATE = CreateChannelRequest(request_id="create", channel_id=GENERAL)
@@ -64,13 +65,18 @@ PLAIN = {
     "of the longest type": {"body": Body(content_type="t" * 255)},
     "of the longest sender": {"sender_id": "s" * 128},
     "with blanks and signs": {"sender_id": " ~!\"'{}"},
+    "with an id of its own": {"message_id": "mine"},
+    "of the longest id": {"message_id": "m" * 128},
+    "of an id and nothing else": {"message_id": "mine", "body": None},
 }
 OTHER = {
     "with too much data": {"body": Body(data=b"\0" * 65_537)},
     "of too long a type": {"body": Body(content_type="t" * 256)},
     "of a type that is not ASCII": {"body": Body(content_type="tüxt")},
     "with attributes": {"attributes": {"b": "2", "a": "1"}},
-    "with an id of its own": {"message_id": "mine"},
+    "with an id that is not ASCII": {"message_id": "meine Nachricht für dich"},
+    "of too long an id": {"message_id": "m" * 129},
+    "of an id and attributes": {"message_id": "mine", "attributes": {"a": "1"}},
     "of a sender that is not ASCII": {"sender_id": "änn"},
     "of a sender that is not in NFC": {"sender_id": "a\u0308nn"},
     "of too long a sender": {"sender_id": "s" * 129},
@@ -126,6 +132,9 @@ WIRES = {
     "a length of more than 64 bits": _wire(tail=b"\x22" + b"\xff" * 10 + b"\x01"),
     "a tag that breaks off": _wire(tail=b"\x80"),
     "a type that is not UTF-8": _wire(body=b"\x22\x03\x12\x01\xff"),
+    "an empty id": _wire(tail=b"\x32\x00"),
+    "an id twice": _wire(tail=b"\x32\x01m\x32\x01n"),
+    "an id before the body": _wire(body=b"\x32\x01m", tail=b"\x22\x03\x0a\x01d"),
     "nothing": b"",
     "two commands in one": _wire() + _wire(),
 }
@@ -211,6 +220,42 @@ async def test_a_request_id_that_comes_again_has_the_first_answer() -> None:
     assert_same(compiled, plain)
 
 
+def _named(*message_ids: str, again: str = "") -> list[PostMessageRequest]:
+    return [post(f"{again}{one}", message_id=one) for one in message_ids]
+
+
+async def test_an_id_is_taken_once_whoever_has_it() -> None:
+    first = [*_named("m1", "m2"), post("made"), *_named("m1", again="in the frame ")]
+    reply = PostReplyRequest(
+        request_id="reply", channel_id=GENERAL, parent_message_id="m1", sender_id="b",
+        message_id="r1",
+    )  # fmt: skip
+    delete = DeleteMessageRequest(request_id="delete", channel_id=GENERAL, message_id="m2")
+    taken = _named("m1", "m3", "r1", "m2", "m3", "m4", again="later ")
+
+    compiled, plain = await written(
+        [frame_of(CREATE, *first)], [frame_of(reply, delete)], [frame_of(*taken)]
+    )
+
+    assert compiled.in_runs == 3 + 2
+    assert_same(compiled, plain)
+
+
+async def test_an_id_is_taken_also_when_only_the_checkpoint_has_it() -> None:
+    logs = Log(compiled=True), Log(compiled=False)
+    for log in logs:
+        store = DictStore()
+        log.state.attach(store)
+        await log.run(frame_of(CREATE, *_named("m1", "m2"), *posts(3)))
+        for _ in range(2):  # what was written is kept in memory until more is
+            store.write(log.state)
+            log.state.thaw()
+        await log.run(frame_of(*_named("m3", "m1", "m4", again="later ")))
+
+    assert logs[0].in_runs == 5 + 2
+    assert_same(*logs)
+
+
 async def test_calls_of_one_post_are_as_they_would_be() -> None:
     logs = Log(compiled=True), Log(compiled=False)
     odd = [post("named", message_id="mine"), post("nobody", sender_id=""), post("lost", "nowhere")]
@@ -282,6 +327,7 @@ _POSTS = st.builds(
     sender_id=_TEXTS,
     body=st.none() | st.builds(Body, data=st.binary(max_size=300), content_type=_TEXTS),
     attributes=st.just({}) | st.just({"a": "b"}),
+    message_id=st.sampled_from(["", "", "m1", "m2", "m3", "é", "x" * 128, "x" * 129]),
 )
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import itemgetter
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,37 +18,10 @@ from gapless_server.core.keys import (
 from gapless_server.core.layers import CLEAN_BYTES_MAX
 from gapless_server.core.state import GapError, SequenceTable, State, UndoLog
 from gapless_server.core.tables import PartitionedTable
+from tests.core.dict_store import DictStore
 
 PARTITIONS = ["", "p", "p\0"]
 KEYS = [0, 1, 2, 3, 4, 5, 2**63]
-
-
-class DictStore:
-    """A row store on a dict, as simple as one can be."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, bytes], bytes] = {}
-
-    def get(self, table: str, key: bytes) -> bytes | None:
-        return self.rows.get((table, key))
-
-    def scan(
-        self, table: str, low: bytes, high: bytes, *, descending: bool
-    ) -> Iterator[tuple[bytes, bytes]]:
-        found = [(key, row) for (name, key), row in self.rows.items() if name == table]
-        inside = [(key, row) for key, row in found if low < key < high]
-        return iter(sorted(inside, reverse=descending))
-
-    def write(self, state: State) -> None:
-        state.freeze()
-        for table, frozen_rows in state.frozen_rows():
-            rows = list(frozen_rows)
-            assert rows == sorted(rows, key=itemgetter(0))
-            for key, row in rows:
-                if row is None:
-                    self.rows.pop((table, key), None)
-                else:
-                    self.rows[table, key] = row
 
 
 class CountingStore(DictStore):

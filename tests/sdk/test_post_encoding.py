@@ -49,6 +49,8 @@ def test_a_body_of_any_size_is_written_as_protobuf_writes_it(size: int) -> None:
 def test_ids_of_any_length_are_written_as_protobuf_writes_them(name: str) -> None:
     for ids in ((name, "c", "s"), ("r", name, "s"), ("r", "c", name)):
         assert encoded_post(*ids, "hello", None, None) == by_protobuf(*ids, "hello")
+    written = encoded_post("r", "c", "s", b"hello", None, name)
+    assert written == by_protobuf("r", "c", "s", b"hello", None, name)
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,11 @@ def test_ids_of_any_length_are_written_as_protobuf_writes_them(name: str) -> Non
     [
         ("hello", {"kind": "greeting"}, None),
         ("hello", {}, None),
-        ("hello", None, "m1"),
-        ("hello", None, ""),
+        ("hello", {"kind": "greeting"}, "m1"),
         (Body(data=b"{}", content_type="application/json"), None, None),
         (Body(), None, None),
     ],
-    ids=["attributes", "no-attributes", "message-id", "empty-message-id", "body", "empty-body"],
+    ids=["attributes", "no-attributes", "attributes-and-message-id", "body", "empty-body"],
 )
 def test_what_is_not_plain_is_written_by_protobuf(
     body: BodyLike, attributes: Mapping[str, str] | None, message_id: str | None
@@ -78,9 +79,14 @@ def test_an_argument_of_another_type_is_refused(wrong: Any) -> None:
             encoded_post(*arguments, None, None)
     with pytest.raises(TypeError, match="expected str, bytes or"):
         encoded_post("r", "c", "s", wrong, None, None)
+    if wrong is not None:
+        with pytest.raises(TypeError):
+            encoded_post("r", "c", "s", "b", None, wrong)
 
 
 def test_a_lone_surrogate_is_refused() -> None:
     for arguments in (("r", "c\ud800", "s", "b"), ("r", "c", "s", "b\ud800")):
         with pytest.raises(UnicodeEncodeError):
             encoded_post(*arguments, None, None)
+    with pytest.raises(UnicodeEncodeError):
+        encoded_post("r", "c", "s", "b", None, "m\ud800")

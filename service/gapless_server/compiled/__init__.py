@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final
 
-_MODULES = ("shards", "frames", "posts", "rows")
+_MODULES = ("shards", "frames", "post_fields", "posts", "rows")
 
 # Whether the modules were built.
 AVAILABLE: Final = all(find_spec(f"{__name__}.{name}") is not None for name in _MODULES)

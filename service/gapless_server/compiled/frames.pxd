@@ -17,6 +17,7 @@ cdef struct Member:
     Span body
     Span data
     Span content_type
+    Span message_id
     int is_post
 
 

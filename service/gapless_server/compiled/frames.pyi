@@ -12,6 +12,7 @@ class PostRules:
         body: int,
         data: int,
         content_type: int,
+        message_id: int,
         identifier_characters_max: int,
         data_bytes_max: int,
         content_type_characters_max: int,

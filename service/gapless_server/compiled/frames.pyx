@@ -31,6 +31,7 @@ class PostRules:
         body,
         data,
         content_type,
+        message_id,
         identifier_characters_max,
         data_bytes_max,
         content_type_characters_max,
@@ -38,12 +39,13 @@ class PostRules:
         """Takes the numbers of the fields, below 16 inside of a post, and the limits."""
         self.values = (
             commands, post_message, request_id, channel_id, sender_id, body, data, content_type,
-            identifier_characters_max, data_bytes_max, content_type_characters_max,
+            message_id, identifier_characters_max, data_bytes_max, content_type_characters_max,
         )
 
 
 cdef struct Rules:
     uint32_t commands, post_message, request_id, channel_id, sender_id, body, data, content_type
+    uint32_t message_id
     int identifier_max, data_max, content_type_max
 
 
@@ -56,8 +58,8 @@ cdef class FrameReader:
         (
             self.rules.commands, self.rules.post_message, self.rules.request_id,
             self.rules.channel_id, self.rules.sender_id, self.rules.body, self.rules.data,
-            self.rules.content_type, self.rules.identifier_max, self.rules.data_max,
-            self.rules.content_type_max,
+            self.rules.content_type, self.rules.message_id, self.rules.identifier_max,
+            self.rules.data_max, self.rules.content_type_max,
         ) = rules.values
 
     def frame(self, bytes data, Py_ssize_t commands_max):
@@ -141,6 +143,8 @@ cdef class FrameReader:
                 field = &member.sender_id
             elif number == self.rules.body:
                 field = &member.body
+            elif number == self.rules.message_id:
+                field = &member.message_id
             else:
                 return False
             if not _next_field(data, &offset, end, number, field):
@@ -150,6 +154,7 @@ cdef class FrameReader:
             and self._is_identifier(data, member.channel_id)
             and self._is_identifier(data, member.sender_id)
             and (member.body.size < 0 or self._read_body(data, member))
+            and (member.message_id.size < 0 or self._is_identifier(data, member.message_id))
         )
 
     cdef bint _read_body(self, const uint8_t* data, Member* member) noexcept:
@@ -224,6 +229,7 @@ cdef void _clear(Member* member) noexcept:
     memset(member, 0, sizeof(Member))
     member.request_id.size = member.channel_id.size = member.sender_id.size = -1
     member.body.size = member.data.size = member.content_type.size = -1
+    member.message_id.size = -1
 
 
 cdef bint _varint(

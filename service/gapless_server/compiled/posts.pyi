@@ -3,15 +3,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
 from gapless_server.compiled.frames import PostFrame
+from gapless_server.compiled.post_fields import PostFields
 from gapless_server.compiled.shards import Shard
 
-# The head of a channel, the parts of the tables of its messages and its sequences, and the rows of
-# the heads of all channels.
-OpenChannel: TypeAlias = Callable[[str], tuple[int, Any, Any, dict[str, int]] | None]
-
-@final
-class PostFields:
-    def __init__(self, **values: int) -> None: ...
+# The head of a channel, what finds a message of it by its id, the parts of the tables of its
+# messages and its sequences, and the rows of the heads of all channels.
+Opened: TypeAlias = tuple[int, Callable[[str], Any], Any, Any, dict[str, int]]
+OpenChannel: TypeAlias = Callable[[str], Opened | None]
 
 @final
 class PostDecider:

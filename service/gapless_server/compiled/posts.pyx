@@ -17,6 +17,7 @@ from gapless_server.compiled.buffers cimport (
     put_bytes, put_field, put_number, reserve,
 )
 from gapless_server.compiled.frames cimport Member, PostFrame, Span
+from gapless_server.compiled.post_fields cimport Fields, PostFields
 from gapless_server.compiled.shards cimport SHARD_BITS, Shard
 
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
@@ -34,44 +35,13 @@ cdef enum:
 cdef char* HEXADECIMAL = b"0123456789abcdef"
 
 
-cdef struct Fields:
-    uint32_t round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer
-    uint32_t entry_position, entry_request_id, entry_event, event_posted
-    uint32_t posted_channel_id, posted_message_id, posted_sequence, posted_sender_id
-    uint32_t posted_body, answer_posted, response_message_id, response_sequence
-    uint32_t response_receipt, receipt_changed, frame_result
-    uint8_t command_number, channel_id_number, sender_id_number, body_number
-
-
-cdef class PostFields:
-    """The tags and numbers of all that is written for a post: as the contract says it."""
-
-    cdef Fields values
-
-    def __init__(
-        self, *, round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer,
-        entry_position, entry_request_id, entry_event, event_posted, posted_channel_id,
-        posted_message_id, posted_sequence, posted_sender_id, posted_body, answer_posted,
-        response_message_id, response_sequence, response_receipt, receipt_changed, frame_result,
-        command_number, channel_id_number, sender_id_number, body_number,
-    ):
-        """Takes the numbers of fields where a name says so, and their tags elsewhere."""
-        self.values = Fields(
-            round_entry, stored_entry, stored_caller, stored_fingerprint, stored_answer,
-            entry_position, entry_request_id, entry_event, event_posted, posted_channel_id,
-            posted_message_id, posted_sequence, posted_sender_id, posted_body, answer_posted,
-            response_message_id, response_sequence, response_receipt, receipt_changed,
-            frame_result, command_number, channel_id_number, sender_id_number, body_number,
-        )
-
-
 cdef class Channel:
     """An open channel that posts of this round go to: its head, and where its rows lie."""
 
     cdef bytes id_data, digest
     cdef str channel_id
     cdef int64_t head
-    cdef object messages, sequences
+    cdef object find_message, messages, sequences
     cdef dict message_rows, sequence_rows, head_rows
 
 
@@ -96,8 +66,9 @@ cdef class PostDecider:
     ):
         """Makes one for a round.
 
-        `open_channel(channel_id)` returns the head of a channel that takes posts, and the parts of
-        the tables of its messages and its sequences and the rows of the heads; or None. `pairs` are
+        `open_channel(channel_id)` returns the head of a channel that takes posts, what finds a
+        message of it by its id, and the parts of the tables of its messages and its sequences and
+        the rows of the heads; or None. `pairs` are
         those of the request index that are not saved yet, `time_field` is the commit time as a
         field of an entry, and ids begin with `id_seed`, which is ASCII.
         """
@@ -168,8 +139,15 @@ cdef class PostDecider:
             return False
         cdef int64_t position = self.next_position
         cdef int64_t sequence = channel.head + 1
-        cdef char[MESSAGE_ID_MAX] message_id
-        cdef Py_ssize_t id_size = self._new_id(message_id, position)
+        cdef char[MESSAGE_ID_MAX] new_id
+        cdef const char* message_id = new_id
+        cdef Py_ssize_t id_size = post.message_id.size
+        if id_size < 0:
+            id_size = self._new_id(new_id, position)
+        elif _is_free(channel, frame, post.message_id):
+            message_id = <const char*>frame.bytes_of(post.message_id)
+        else:
+            return False
         self._write(frame, post, channel, caller, position, sequence, message_id, id_size, in_frame)
         self._keep(frame, post, channel, position, sequence, message_id, id_size)
         shard.fill(slot, value, position)
@@ -199,7 +177,8 @@ cdef class PostDecider:
         channel.channel_id = channel_id
         channel.id_data = _bytes(frame, span)
         channel.digest = xxh3_64_digest(channel.id_data)
-        channel.head, channel.messages, channel.sequences, channel.head_rows = opened
+        channel.head, channel.find_message, channel.messages, channel.sequences, heads = opened
+        channel.head_rows = heads
         channel.message_rows, channel.sequence_rows = channel.messages.rows, channel.sequences.rows
         self.channels[channel_id] = self.channel = channel
         return channel
@@ -253,7 +232,8 @@ cdef class PostDecider:
             field_size(tags.response_message_id, id_size)
             + number_size(tags.response_sequence, sequence)
         )
-        cdef Py_ssize_t fingerprint = 1 + (3 if has_body else 2) * (1 + DIGEST_BYTES)
+        cdef int said = 2 + has_body + (post.message_id.size >= 0)
+        cdef Py_ssize_t fingerprint = 1 + said * (1 + DIGEST_BYTES)
         cdef Py_ssize_t answer = field_size(tags.answer_posted, response)
         cdef Py_ssize_t stored = (
             field_size(tags.stored_entry, shown)
@@ -323,18 +303,24 @@ cdef class PostDecider:
     ) except -1:
         """Writes what the post said: see core/fingerprint.py. The caller has made room."""
         cdef bint has_body = post.body.size >= 0
+        cdef bint has_id = post.message_id.size >= 0
         cdef bytes sender = self._sender_digest(frame, post.sender_id)
-        cdef bytes body
+        cdef bytes digest
         put_byte(into, self.fields.command_number)
         put_byte(into, self.fields.channel_id_number)
         put_byte(into, self.fields.sender_id_number)
         if has_body:
             put_byte(into, self.fields.body_number)
+        if has_id:
+            put_byte(into, self.fields.message_id_number)
         put_bytes(into, <const uint8_t*>PyBytes_AS_STRING(channel.digest), DIGEST_BYTES)
         put_bytes(into, <const uint8_t*>PyBytes_AS_STRING(sender), DIGEST_BYTES)
         if has_body:
-            body = xxh3_64_digest(_bytes(frame, post.body))
-            put_bytes(into, <const uint8_t*>PyBytes_AS_STRING(body), DIGEST_BYTES)
+            digest = xxh3_64_digest(_bytes(frame, post.body))
+            put_bytes(into, <const uint8_t*>PyBytes_AS_STRING(digest), DIGEST_BYTES)
+        if has_id:
+            digest = xxh3_64_digest(_bytes(frame, post.message_id))
+            put_bytes(into, <const uint8_t*>PyBytes_AS_STRING(digest), DIGEST_BYTES)
         return 0
 
     cdef int _keep(
@@ -382,6 +368,14 @@ cdef class PostDecider:
         put_byte(row, 0x90)  # positions of edits: none
         pack_integer(row, 0)  # never erased
         return 0
+
+
+cdef bint _is_free(Channel channel, PostFrame frame, Span message_id) except -1:
+    """Says whether no message of a channel has an id. Raises what a read of the state raises."""
+    cdef str text = PyUnicode_DecodeASCII(
+        <char*>frame.bytes_of(message_id), message_id.size, NULL
+    )
+    return channel.find_message(text) is None
 
 
 cdef inline void _put_span(Buffer* into, uint32_t tag, PostFrame frame, Span span) noexcept:

@@ -17,7 +17,8 @@ from gapless_server.core.state import Moment, State
 
 if TYPE_CHECKING:  # they may not have been built
     from gapless_server.compiled.frames import FrameReader
-    from gapless_server.compiled.posts import PostDecider, PostFields
+    from gapless_server.compiled.post_fields import PostFields
+    from gapless_server.compiled.posts import PostDecider
     from gapless_server.compiled.shards import Shard
 
 

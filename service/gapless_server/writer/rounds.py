@@ -43,7 +43,8 @@ from gapless_server.writer.requests import RequestIndex, request_key
 
 if TYPE_CHECKING:  # they may not have been built
     from gapless_server.compiled.frames import PostFrame
-    from gapless_server.compiled.posts import PostDecider, PostFields
+    from gapless_server.compiled.post_fields import PostFields
+    from gapless_server.compiled.posts import PostDecider
 
 _log = structlog.get_logger()
 

@@ -117,6 +117,22 @@ BUGS = (
         (f"{_SAME}::test_posts_between_commands_of_other_kinds_find_what_these_did",),
         compiled=True,
     ),
+    _bug(
+        "a run gives a message the id of another",
+        "G1",
+        _POSTS,
+        "    return channel.find_message(text) is None\n",
+        "    return True\n",
+        "test_an_id_is_taken_also_when_only_the_checkpoint_has_it",
+    ),
+    _bug(
+        "what a run remembers of a post lacks its id",
+        "G3",
+        _POSTS,
+        "        cdef int said = 2 + has_body + (post.message_id.size >= 0)\n",
+        "        cdef int said = 2 + has_body\n",
+        "test_a_post_is_as_it_would_be",
+    ),
     PlantedBug(
         "a NUL in a key is taken for its end",
         "G10",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gapless.v1.commands_pb2 import Command, CommandResult, PipelineRequest
@@ -17,7 +18,8 @@ from gapless_server.core.validation import IDENTIFIER_CHARACTERS_MAX, field_rule
 
 if TYPE_CHECKING:  # they may not have been built
     from gapless_server.compiled.frames import FrameReader
-    from gapless_server.compiled.posts import OpenChannel, PostDecider, PostFields
+    from gapless_server.compiled.post_fields import PostFields
+    from gapless_server.compiled.posts import OpenChannel, Opened, PostDecider
 
 _BYTES_FIELD, _NUMBER_FIELD = 2, 0
 
@@ -60,6 +62,7 @@ class PostRuns:
                 body=PostMessageRequest.BODY_FIELD_NUMBER,
                 data=Body.DATA_FIELD_NUMBER,
                 content_type=Body.CONTENT_TYPE_FIELD_NUMBER,
+                message_id=PostMessageRequest.MESSAGE_ID_FIELD_NUMBER,
                 identifier_characters_max=IDENTIFIER_CHARACTERS_MAX,
                 data_bytes_max=_length_max("data"),
                 content_type_characters_max=_length_max("content_type"),
@@ -68,7 +71,7 @@ class PostRuns:
 
     def fields(self, tags: Mapping[str, int]) -> PostFields:
         """Returns where all stands that is written of a post."""
-        from gapless_server.compiled.posts import PostFields
+        from gapless_server.compiled.post_fields import PostFields
 
         return PostFields(
             **tags,
@@ -86,6 +89,7 @@ class PostRuns:
             channel_id_number=_number(PostMessageRequest, "channel_id"),
             sender_id_number=_number(PostMessageRequest, "sender_id"),
             body_number=_number(PostMessageRequest, "body"),
+            message_id_number=_number(PostMessageRequest, "message_id"),
         )
 
     def decider(
@@ -107,13 +111,14 @@ class PostRuns:
 def _opener(state: State) -> OpenChannel:
     channels, messages = state.of(ChannelTables), state.of(MessageTables).messages
 
-    def open_channel(channel_id: str) -> tuple[int, Any, Any, dict[str, int]] | None:
+    def open_channel(channel_id: str) -> Opened | None:
         row = channels.channels.get(ALL, channel_id)
         head = channels.sequences.head(channel_id)
         if row is None or row.archive_time_us or head is None:
             return None
         sequences, heads = channels.sequences.newest_parts(channel_id)
-        return head, messages.packed_part(channel_id), sequences, heads.rows
+        find_message = partial(messages.get, channel_id)
+        return head, find_message, messages.packed_part(channel_id), sequences, heads.rows
 
     return open_channel
 
