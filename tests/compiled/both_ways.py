@@ -73,10 +73,11 @@ class Log:
             [take(one.SerializeToString(), caller) for one in requests], WriterLimits()
         )
 
-    async def _decide(self, frames: list[Frame], limits: WriterLimits) -> None:
+    def builder(self) -> RoundBuilder:
+        """Returns what builds the next round."""
         number = len(self.rounds) + 1
         time = LogTime(START_TIME_US + 1_000_003 * number, 1_000_003 * number)
-        builder = RoundBuilder(
+        return RoundBuilder(
             self.kernel,
             self.state,
             self.requests,
@@ -85,6 +86,9 @@ class Log:
             f"{number:x}seed-",
             self.entries.get,
         )
+
+    async def _decide(self, frames: list[Frame], limits: WriterLimits) -> None:
+        builder = self.builder()
         decider = RoundDecider(
             builder, Lines("test", limits), self._no_round, {}, limits, Breath(Sharing())
         )

@@ -241,6 +241,24 @@ async def test_an_id_is_taken_once_whoever_has_it() -> None:
     assert_same(compiled, plain)
 
 
+async def test_a_run_with_ids_to_look_up_leaves_the_loop_a_chance_after_ten() -> None:
+    log = Log(compiled=True)
+    await log.run(frame_of(CREATE))
+    mixed = [*posts(7), *_named(*(f"m{number}" for number in range(25)))]
+    frame = log.taker.frame(frame_of(*mixed), "")
+    assert frame.found is not None
+    builder = log.builder()
+
+    counts, start = [], 0
+    while start < len(mixed):
+        answers = builder.decide_run(frame.found, start, len(mixed), "", 1_000_000)
+        assert answers is not None
+        counts.append(answers.count)
+        start += answers.count
+
+    assert counts == [7 + 10, 10, 5]
+
+
 async def test_an_id_is_taken_also_when_only_the_checkpoint_has_it() -> None:
     logs = Log(compiled=True), Log(compiled=False)
     for log in logs:

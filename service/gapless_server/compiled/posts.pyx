@@ -31,6 +31,9 @@ cdef enum:
     MESSAGE_ID_MAX = 128
     # Tags, lengths and numbers around the fields of an entry, an answer and a row.
     OVERHEAD_MAX = 512
+    # Whether an id is taken may have to be read from the disk; between such runs the event loop has
+    # a chance.
+    LOOKUPS_MAX = 10
 
 cdef char* HEXADECIMAL = b"0123456789abcdef"
 
@@ -100,7 +103,8 @@ cdef class PostDecider:
         """Decides the posts of a frame from `start` on, one after another.
 
         Ends before `stop`, before a command that is no post, before a post that the plain way has
-        to look at, and once entries have `bytes_max` bytes. Returns where it ended, the entries as
+        to look at, after LOOKUPS_MAX posts with ids of their own, and once entries have `bytes_max`
+        bytes. Returns where it ended, the entries as
         fields of a StoredRound, and the answers: as results of a PipelineResponse, or without
         `in_frame` as the bare response of the one post. The state and the request index have what
         came of them.
@@ -108,12 +112,16 @@ cdef class PostDecider:
         cdef bytes scope = caller.encode() + b"\0" if caller else b""
         cdef bytes caller_data = caller.encode()
         cdef Py_ssize_t index = start
+        cdef int lookups = 0
         if not 0 <= start <= stop <= frame.count:
             raise IndexError(start)
         if len(self.shards) != 1 << SHARD_BITS:
             raise ValueError(f"{len(self.shards)} shards")
         self.entries.size = self.answers.size = 0
         while index < stop and frame.members[index].is_post and self.entries.size <= bytes_max:
+            lookups += frame.members[index].message_id.size >= 0
+            if lookups > LOOKUPS_MAX:
+                break
             if not self._decide(frame, &frame.members[index], scope, caller_data, in_frame):
                 break
             index += 1

@@ -126,6 +126,14 @@ BUGS = (
         "test_an_id_is_taken_also_when_only_the_checkpoint_has_it",
     ),
     _bug(
+        "a run looks up ids for as long as it likes",
+        "G7",
+        _POSTS,
+        "            if lookups > LOOKUPS_MAX:\n                break\n",
+        "",
+        "test_a_run_with_ids_to_look_up_leaves_the_loop_a_chance_after_ten",
+    ),
+    _bug(
         "what a run remembers of a post lacks its id",
         "G3",
         _POSTS,
