@@ -62,6 +62,43 @@ async def test_c3_a_checkpoint_of_another_format_is_not_used(
     await newer.close()
 
 
+async def test_a_table_takes_no_room_before_it_has_a_row(tmp_path: Path) -> None:
+    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+    changes = [("USED", [(b"k", b"row")]), ("EMPTY", []), ("LATER", [])]
+    await checkpoint.write(HEAD, changes, RequestPairs(), [])
+    at_first = _tables_of(tmp_path)
+    assert checkpoint.get("EMPTY", b"k") is None
+
+    await checkpoint.write(NEXT_HEAD, [("LATER", [(b"k", b"row")])], RequestPairs(), [])
+
+    assert _tables_of(tmp_path) == at_first | {"LATER"}
+    assert {"USED", "EMPTY", "LATER"} & at_first == {"USED"}
+    assert checkpoint.get("LATER", b"k") == b"row"
+    await checkpoint.close()
+
+
+def _tables_of(directory: Path) -> set[str]:
+    path = directory / f"{NAME}.state"
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        return {name for (name,) in found}
+
+
+async def test_its_files_are_the_owners_alone(tmp_path: Path) -> None:
+    checkpoint = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+    await checkpoint.write(HEAD, [("T", [(b"k", b"row")])], RequestPairs(), [])
+
+    modes = _modes_in(tmp_path)
+
+    assert set(modes) == {f"{NAME}.state{end}" for end in ("", "-wal", "-shm", "-sum")}
+    assert set(modes.values()) == {0o600}
+    await checkpoint.close()
+
+
+def _modes_in(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+
+
 async def test_c1_a_write_that_fails_half_way_leaves_the_checkpoint_as_it_was(
     tmp_path: Path,
 ) -> None:

@@ -92,6 +92,14 @@ def test_the_content_lies_in_the_files_before(client: Client, tmp_path: Path) ->
 def test_erased_content_is_in_no_byte_of_any_file(
     client: Client, server: InProcessServer, tmp_path: Path
 ) -> None:
+    # One large checkpoint, with a page beside the secret in it: what SQLite leaves of such a one is
+    # more than the small ones after it write over.
+    with client.batch() as batch:
+        for number in range(300):
+            batch.messages.post(CHANNEL, "bob", "long " * 100, message_id=f"s{number}")
+    for number in range(10):
+        client.messages.post(CHANNEL, "bob", "short")
+
     redact(client)
     wait_for_scrub(client)
 

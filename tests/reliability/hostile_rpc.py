@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -103,7 +104,9 @@ class HostileRpcProxy(grpc.GenericRpcHandler):
             if fate == "stream_ended":
                 return
             try:
-                yield await self._answer(fate, lambda: self._frame(request, metadata), context)  # noqa: B023 - called before the next
+                # What comes later is this frame, whichever is the newest then.
+                forward = partial(self._frame, request, metadata)
+                yield await self._answer(fate, forward, context)
             except grpc.aio.AioRpcError as failed:
                 await _fail_as(context, failed)
 

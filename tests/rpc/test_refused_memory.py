@@ -61,15 +61,16 @@ async def test_g7_frames_refused_for_a_full_queue_hold_nothing_while_their_answe
         found = [PipelineResponse.FromString(answer).results async for answer in answers]
         return [sum(result.HasField("error") for result in one) for one in found]
 
-    before = in_memory(Command)
+    before, one = in_memory(Command), frame(post("3.0"), post("3.1"))
     async with in_process_service(store_of(held), WriterLimits(queue_commands_max=1)) as service:
         refused = asyncio.create_task(results(service.pipeline(frames())))
         await settle()
-        while_they_wait = in_memory(Command) - before
+        while_they_wait, copies_of_one = in_memory(Command) - before, copies(one)
         journals[0].release()
 
         assert await refused == [0, 2, 2, 2, 2, 2, 2, 2]
         assert while_they_wait == 1, "that which is being committed"
+        assert copies_of_one == 0
         assert in_memory(Command) == before
 
 

@@ -101,15 +101,20 @@ async def test_g7_a_queue_that_was_full_takes_commands_again(journal: HeldJourna
     await namespace.close()
 
 
+@pytest.mark.parametrize("together", [1, 2], ids="{}-in-a-round".format)
 async def test_g7_a_queue_gives_the_bytes_back_of_what_was_committed(
-    journal: HeldJournal,
+    journal: HeldJournal, together: int
 ) -> None:
     bytes_max = 3 * post("p00").ByteSize()
     namespace = await open_namespace(journal, limits=WriterLimits(queue_bytes_max=bytes_max))
     await run(namespace, create())
 
-    for n in range(10):
-        await run(namespace, post(f"p{n:02}"))
+    for first in range(0, 10, together):
+        frames = [frame_of(post(f"p{first + n:02}")) for n in range(together)]
+        for frame in frames:
+            namespace.submit(frame)
+        for frame in frames:
+            await frame.outcomes
 
     assert await channel_head(namespace) == 10
     await namespace.close()

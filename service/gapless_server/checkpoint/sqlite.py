@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,10 +233,14 @@ class SqliteCheckpoint:
             for statement in _TABLES:
                 connection.execute(statement)
             for table, rows in changes:
+                ordered = iter(rows)
+                if (first := next(ordered, None)) is None:
+                    continue
+                # Not before it has a row: a table is two pages, and a namespace uses few of them.
                 if table not in tables:
                     tables[table] = ChunkTable(table)
                     tables[table].create(connection)
-                tables[table].write(connection, rows)
+                tables[table].write(connection, chain((first,), ordered))
             write_requests(connection, requests, shards)
             self._write_meta(connection, at)
             connection.execute("COMMIT")
@@ -267,6 +272,8 @@ class SqliteCheckpoint:
         )
 
     async def _connect(self) -> None:
+        # Nobody else's to read, as the log is not.
+        self._path.touch(mode=0o600)
         self._writer = await aiosqlite.connect(self._path, isolation_level=None)
         for statement in (
             f"PRAGMA page_size = {PAGE_BYTES}",
