@@ -97,7 +97,7 @@ def test_erased_content_is_in_no_byte_of_any_file(
     with client.batch() as batch:
         for number in range(300):
             batch.messages.post(CHANNEL, "bob", "long " * 100, message_id=f"s{number}")
-    for number in range(10):
+    for _ in range(10):
         client.messages.post(CHANNEL, "bob", "short")
 
     redact(client)
