@@ -19,7 +19,7 @@ from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
-from tests.journal.rounds import append_all, chain_of, next_round
+from tests.journal.rounds import append_all, chain_of, next_round, read_all
 
 
 @pytest.fixture
@@ -162,6 +162,20 @@ async def test_g8_a_log_whose_chain_is_broken_is_refused_at_its_start(
 
     with pytest.raises(Corrupt, match=r"is not what was committed after|no round holds"):
         await open_namespace(store)
+
+
+async def test_a_log_with_pages_of_another_size_is_read_and_goes_on(
+    store: SqliteJournalStore,
+) -> None:
+    path = await written_log(store)
+    change(path, "PRAGMA journal_mode = DELETE", "PRAGMA page_size = 4096", "VACUUM")
+    journal = await store.open("one")
+
+    await journal.append(next_round(journal.head))
+
+    assert await journal._value("PRAGMA page_size") == 4096  # type: ignore[attr-defined]
+    assert [record.last_position for record in await read_all(journal)] == [1, 2, 3, 4]
+    await journal.close()
 
 
 async def test_g8_a_page_of_rubbish_in_the_file_is_refused_at_its_start(

@@ -24,7 +24,6 @@ class PostDecider:
         time_us: int,
         id_seed: str,
     ) -> None: ...
-    def forget_channels(self) -> None: ...
     def run(
         self,
         frame: PostFrame,

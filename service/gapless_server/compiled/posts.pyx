@@ -91,11 +91,6 @@ cdef class PostDecider:
         free(self.answers.data)
         free(self.row.data)
 
-    def forget_channels(self):
-        """What is known of channels may have changed."""
-        self.channels = {}
-        self.channel = None
-
     def run(
         self, PostFrame frame, Py_ssize_t start, Py_ssize_t stop, str caller,
         Py_ssize_t bytes_max, bint in_frame,
@@ -104,10 +99,9 @@ cdef class PostDecider:
 
         Ends before `stop`, before a command that is no post, before a post that the plain way has
         to look at, after LOOKUPS_MAX posts with ids of their own, and once entries have `bytes_max`
-        bytes. Returns where it ended, the entries as
-        fields of a StoredRound, and the answers: as results of a PipelineResponse, or without
-        `in_frame` as the bare response of the one post. The state and the request index have what
-        came of them.
+        bytes. Returns where it ended, the entries as fields of a StoredRound, and the answers: as
+        results of a PipelineResponse, or without `in_frame` as the bare response of the one post.
+        The state and the request index have what came of them.
         """
         cdef bytes scope = caller.encode() + b"\0" if caller else b""
         cdef bytes caller_data = caller.encode()

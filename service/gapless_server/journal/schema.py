@@ -9,7 +9,7 @@ from gapless_server.journal.port import Round, digest_of
 FORMAT_VERSION: Final = 1
 # "GAPL": tells our files from other SQLite files.
 APPLICATION_ID: Final = 0x4741504C
-# Of a new file; any is read. With SQLite's 4 KiB, a round of a thousand commands is a third
+# Of a new file; any is read. With SQLite's 4 KiB, a round of a thousand commands is a fifth
 # slower to write; with 16 KiB, a round of one command writes as much as one of forty.
 PAGE_BYTES: Final = 8192
 

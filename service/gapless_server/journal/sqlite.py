@@ -136,7 +136,10 @@ class SqliteJournal:
         self._moves.committed(len(record.data))
 
     async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
-        """Makes a round durable, and others of before as they are to be, in one transaction."""
+        """Makes a round durable, and others of before as they are to be, in one transaction.
+
+        Nothing is to be moved after it: a scrub follows, which empties the write-ahead log.
+        """
         self._require_next(record)
         assert self._writer is not None
         try:
