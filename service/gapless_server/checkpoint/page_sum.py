@@ -12,6 +12,7 @@ next start. So pages may be moved from there into the database only after that.
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import zlib
@@ -39,7 +40,7 @@ _CRC: Final = struct.Struct(">I")
 # Written by turns, so that one is whole if the other was torn; each in a sector of its own.
 _SLOTS: Final = 2
 _SLOT_BYTES: Final = 512
-_PAGES_AT_A_TIME: Final = 256
+_PAGES_AT_A_TIME: Final = 64
 # A page that was never written, as the one that SQLite keeps free for its locks.
 _EMPTY_PAGE: Final = bytes(PAGE_BYTES)
 
@@ -180,8 +181,10 @@ def _unpacked(slot: bytes) -> _Noted | None:
 def _hashes_of(database: Path) -> Iterator[int]:
     """Yields the hashes of all pages, in order: half a million of them, of 5 million messages."""
     number = 0
-    # Read into the same pages again and again: nothing is copied or allocated for one.
-    chunk = memoryview(bytearray(_PAGES_AT_A_TIME * PAGE_BYTES))
+    # Read into the same pages again and again: nothing is copied or allocated for one. They are
+    # mapped, so that they begin with a page of memory: behind the first 16 bytes of one, where an
+    # allocated buffer of this size begins, AMD's Zen 3 copies four times slower.
+    chunk = memoryview(mmap.mmap(-1, _PAGES_AT_A_TIME * PAGE_BYTES))
     pages = [chunk[start : start + PAGE_BYTES] for start in range(0, len(chunk), PAGE_BYTES)]
     with database.open("rb", buffering=0) as file:
         while size := file.readinto(chunk):
