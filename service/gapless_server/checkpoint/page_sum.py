@@ -12,7 +12,6 @@ next start. So pages may be moved from there into the database only after that.
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import zlib
@@ -29,6 +28,7 @@ from gapless_server.checkpoint.write_ahead_log import (
     PAGE_BYTES,
     bytes_of,
     log_path,
+    read_buffer,
     read_frames,
     read_salts,
 )
@@ -181,10 +181,7 @@ def _unpacked(slot: bytes) -> _Noted | None:
 def _hashes_of(database: Path) -> Iterator[int]:
     """Yields the hashes of all pages, in order: half a million of them, of 5 million messages."""
     number = 0
-    # Read into the same pages again and again: nothing is copied or allocated for one. They are
-    # mapped, so that they begin with a page of memory: behind the first 16 bytes of one, where an
-    # allocated buffer of this size begins, AMD's Zen 3 copies four times slower.
-    chunk = memoryview(mmap.mmap(-1, _PAGES_AT_A_TIME * PAGE_BYTES))
+    chunk = read_buffer(_PAGES_AT_A_TIME * PAGE_BYTES)
     pages = [chunk[start : start + PAGE_BYTES] for start in range(0, len(chunk), PAGE_BYTES)]
     with database.open("rb", buffering=0) as file:
         while size := file.readinto(chunk):

@@ -6,10 +6,12 @@ lock of the process depends on it.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 # Of a checkpoint: with SQLite's 4 KiB, every row of the log is written with four times the calls.
 PAGE_BYTES: Final = 16384
@@ -20,7 +22,7 @@ _SALTS: Final = slice(16, 24)
 # The page, how many pages the database has after the commit that this ends (0: ends none), salts.
 _FRAME: Final = struct.Struct(">II8s8x")
 _FRAME_BYTES: Final = _FRAME.size + PAGE_BYTES
-_FRAMES_AT_A_TIME: Final = 256
+_FRAMES_AT_A_TIME: Final = 64
 
 
 def log_path(database: Path) -> Path:
@@ -28,26 +30,37 @@ def log_path(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
-def read_salts(file: BinaryIO) -> bytes:
+def read_salts(file: BufferedReader) -> bytes:
     """Returns what all frames that count have in common; NO_SALTS if there are none."""
     header = file.read(_HEADER_BYTES)
     return header[_SALTS] if len(header) == _HEADER_BYTES else NO_SALTS
 
 
-def read_frames(file: BinaryIO, salts: bytes, first: int) -> Iterator[tuple[int, int, memoryview]]:
+def read_frames(
+    file: BufferedReader, salts: bytes, first: int
+) -> Iterator[tuple[int, int, memoryview]]:
     """Yields the frames from an index on, up to one of another time.
 
     Each is a page's number from 1, the pages of the database after the commit that it ends, or 0 if
-    it ends none, and the page.
+    it ends none, and the page, which stays what it is until the next is asked for.
     """
+    chunk = read_buffer(_FRAMES_AT_A_TIME * _FRAME_BYTES)
     file.seek(_HEADER_BYTES + first * _FRAME_BYTES)
-    while chunk := file.read(_FRAMES_AT_A_TIME * _FRAME_BYTES):
-        view = memoryview(chunk)
-        for start in range(0, len(chunk) - _FRAME_BYTES + 1, _FRAME_BYTES):
+    while size := file.readinto(chunk):
+        for start in range(0, size - _FRAME_BYTES + 1, _FRAME_BYTES):
             number, pages_after, found = _FRAME.unpack_from(chunk, start)
             if found != salts:
                 return
-            yield number, pages_after, view[start + _FRAME.size : start + _FRAME_BYTES]
+            yield number, pages_after, chunk[start + _FRAME.size : start + _FRAME_BYTES]
+
+
+def read_buffer(size_bytes: int) -> memoryview:
+    """Returns what files are read into again and again, so that nothing is allocated for a page.
+
+    It begins with a page of memory. Behind the first 16 bytes of one, where an allocated buffer of
+    more than 128 KiB begins, AMD's Zen 3 copies four times slower.
+    """
+    return memoryview(mmap.mmap(-1, size_bytes))
 
 
 def bytes_of(frames: int) -> int:

@@ -34,6 +34,9 @@ cdef enum:
     # Whether an id is taken may have to be read from the disk; between such runs the event loop has
     # a chance.
     LOOKUPS_MAX = 10
+    # So many request ids are hashed together, so that the memory that the index has them in is on
+    # its way when the first of them is looked up: each would be waited for otherwise.
+    HASHED_AHEAD = 50
 
 cdef char* HEXADECIMAL = b"0123456789abcdef"
 
@@ -105,7 +108,8 @@ cdef class PostDecider:
         """
         cdef bytes scope = caller.encode() + b"\0" if caller else b""
         cdef bytes caller_data = caller.encode()
-        cdef Py_ssize_t index = start
+        cdef uint64_t[HASHED_AHEAD] hashes
+        cdef Py_ssize_t index = start, hashed_from = start, hashed_to = start
         cdef int lookups = 0
         if not 0 <= start <= stop <= frame.count:
             raise IndexError(start)
@@ -116,7 +120,12 @@ cdef class PostDecider:
             lookups += frame.members[index].message_id.size >= 0
             if lookups > LOOKUPS_MAX:
                 break
-            if not self._decide(frame, &frame.members[index], scope, caller_data, in_frame):
+            if index == hashed_to:
+                hashed_from, hashed_to = index, min(index + HASHED_AHEAD, stop)
+                self._hash(frame, hashed_from, hashed_to, scope, hashes)
+            if not self._decide(
+                frame, &frame.members[index], hashes[index - hashed_from], caller_data, in_frame
+            ):
                 break
             index += 1
         return (
@@ -125,13 +134,26 @@ cdef class PostDecider:
             PyBytes_FromStringAndSize(<char*>self.answers.data, self.answers.size),
         )
 
+    cdef int _hash(
+        self, PostFrame frame, Py_ssize_t start, Py_ssize_t stop, bytes scope, uint64_t* hashes
+    ) except -1:
+        """Hashes request ids as the index does, and has their slots brought along."""
+        cdef Py_ssize_t index
+        cdef uint64_t value
+        for index in range(start, stop):
+            value = 0
+            if frame.members[index].is_post:
+                value = xxh3_64_intdigest(scope + _bytes(frame, frame.members[index].request_id))
+            if value == 0:
+                value = 1
+            (<Shard>self.shards[value & ((1 << SHARD_BITS) - 1)]).expect(value)
+            hashes[index - start] = value
+        return 0
+
     cdef bint _decide(
-        self, PostFrame frame, Member* post, bytes scope, bytes caller, bint in_frame
+        self, PostFrame frame, Member* post, uint64_t value, bytes caller, bint in_frame
     ) except -1:
         """Decides one post; False, with nothing changed, if the plain way has to look at it."""
-        cdef uint64_t value = xxh3_64_intdigest(scope + _bytes(frame, post.request_id))
-        if value == 0:
-            value = 1
         cdef Shard shard = <Shard>self.shards[value & ((1 << SHARD_BITS) - 1)]
         cdef Py_ssize_t slot = shard.find(value)
         if shard.hashes.data.as_ulonglongs[slot] != 0:

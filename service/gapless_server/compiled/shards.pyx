@@ -6,6 +6,16 @@ from array import array as new_array
 from cpython.array cimport array
 from libc.stdint cimport uint64_t
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define prefetch(address) __builtin_prefetch((address), 1)
+    #else
+    #define prefetch(address) ((void)(address))
+    #endif
+    """
+    void prefetch(void* address) noexcept
+
 # As in writer/requests.py; a test holds that they are the same.
 cdef enum:
     REQUEST_SHARDS = 1 << SHARD_BITS
@@ -30,6 +40,12 @@ cdef class Shard:
         while hashes[slot] != 0 and hashes[slot] != value:
             slot = (slot + 1) & self.mask
         return slot
+
+    cdef void expect(self, uint64_t value) noexcept:
+        """Has a hash's own slot brought into the processor's caches, to be searched soon."""
+        cdef Py_ssize_t slot = <Py_ssize_t>(value >> SHARD_BITS) & self.mask
+        prefetch(&self.hashes.data.as_ulonglongs[slot])
+        prefetch(&self.positions.data.as_ulonglongs[slot])
 
     def slot(self, uint64_t value):
         """Returns the slot that has a hash, or the free one that it would be put into."""

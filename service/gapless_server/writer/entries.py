@@ -168,13 +168,13 @@ def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Rou
 
     `rewritten` are rounds of before as they are from now on.
     """
-    data = b"".join(entries) + _ROUND_UPTIME + VARINTS[uptime_us]
+    parts = [*entries, _ROUND_UPTIME, VARINTS[uptime_us]]
     for record in rewritten:
         attested = RewrittenRound(
             first_position=record.first_position, data_digest=digest_of(record.data)
         )
-        data += field(_ROUND_REWRITTEN, attested.SerializeToString())
-    return data
+        parts.append(field(_ROUND_REWRITTEN, attested.SerializeToString()))
+    return b"".join(parts)
 
 
 def receipt_of(stored: StoredEntry, *, replayed: bool) -> Receipt:

@@ -141,6 +141,14 @@ BUGS = (
         "        cdef int said = 2 + has_body\n",
         "test_a_post_is_as_it_would_be",
     ),
+    _bug(
+        "a run remembers posts under the request ids of their neighbours",
+        "G3",
+        _POSTS,
+        "            hashes[index - start] = value\n",
+        "            hashes[stop - 1 - index] = value\n",
+        "test_channels_and_senders_take_turns",
+    ),
     PlantedBug(
         "a NUL in a key is taken for its end",
         "G10",
