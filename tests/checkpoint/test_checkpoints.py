@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gapless.v1.channels_pb2 import ListChannelsRequest
+from gapless.v1.commands_pb2 import Command, PipelineRequest
 from gapless.v1.messages_pb2 import ListMessagesRequest
 from gapless_server.checkpoint.port import (
     CheckpointHead,
@@ -21,6 +22,7 @@ from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.journal.port import Corrupt, Head, Journal
 from gapless_server.journal.sqlite_store import SqliteJournalStore
+from gapless_server.rpc.frames import FrameTaker
 from gapless_server.writer.clock import LogClock, ManualClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespace import Namespace
@@ -214,6 +216,30 @@ async def test_c2_a_damaged_row_stops_the_service_and_is_rebuilt_at_the_next_sta
 
     async with disk.namespace() as namespace:
         assert await everything(namespace) == before
+
+
+async def test_c2_a_damaged_row_that_a_run_of_posts_looks_at_stops_the_service(disk: Disk) -> None:
+    async with disk.namespace() as namespace:
+        await run(namespace, create(), post("r1"))
+        before = await everything(namespace)
+    named = post("r2")
+    named.post_message.message_id = "zzz"  # looked for behind every id that the service makes
+    frame = FrameTaker(KERNEL, 10).frame(encoded(post("r3"), named), "")
+    assert frame.found is not None or KERNEL.runs is None  # it is a run wherever there are any
+
+    async with disk.namespace() as namespace:
+        disk.damage_rows("MessageTables.messages")
+        namespace.submit(frame)
+        with pytest.raises(Refused) as refused:
+            await frame.outcomes
+        assert refused.value.row.reason == "OUTCOME_UNKNOWN"
+
+    async with disk.namespace() as namespace:
+        assert await everything(namespace) == before
+
+
+def encoded(*commands: Command) -> bytes:
+    return PipelineRequest(commands=commands).SerializeToString()
 
 
 async def outcomes_of_a_failure(namespace: Namespace) -> list[str]:

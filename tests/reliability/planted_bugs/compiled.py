@@ -125,6 +125,23 @@ BUGS = (
         "    return True\n",
         "test_an_id_is_taken_also_when_only_the_checkpoint_has_it",
     ),
+    PlantedBug(
+        "a run takes an id for free where the checkpoint is damaged",
+        "G8",
+        (
+            Edit(
+                _POSTS,
+                "    return channel.find_message(text) is None\n",
+                "    try:\n        return channel.find_message(text) is None\n"
+                "    except Exception:\n        return True\n",
+            ),
+        ),
+        (
+            "tests/checkpoint/test_checkpoints.py"
+            "::test_c2_a_damaged_row_that_a_run_of_posts_looks_at_stops_the_service",
+        ),
+        compiled=True,
+    ),
     _bug(
         "a run looks up ids for as long as it likes",
         "G7",
