@@ -13,10 +13,11 @@ from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from gapless_server.compiled.buffers cimport (
-    Buffer, begin_field, field_size, number_size, pack_bytes, pack_integer, pack_text, put_byte,
-    put_bytes, put_field, put_number, reserve,
+    Buffer, begin_field, field_size, number_size, put_byte, put_bytes, put_field, put_number,
+    reserve,
 )
 from gapless_server.compiled.frames cimport Member, PostFrame, Span
+from gapless_server.compiled.message_rows cimport pack_message_row
 from gapless_server.compiled.post_fields cimport Fields, PostFields
 from gapless_server.compiled.shards cimport SHARD_BITS, Shard
 
@@ -29,8 +30,6 @@ cdef enum:
     DIGEST_BYTES = 8
     # The beginning of a message id, and two numbers in hexadecimal.
     MESSAGE_ID_MAX = 128
-    # Tags, lengths and numbers around the fields of an entry, an answer and a row.
-    OVERHEAD_MAX = 512
     # Whether an id is taken may have to be read from the disk; between such runs the event loop has
     # a chance.
     LOOKUPS_MAX = 10
@@ -354,7 +353,7 @@ cdef class PostDecider:
         """Puts the rows into the state, as messages.py does; that of the message is packed."""
         cdef str id_text = PyUnicode_DecodeASCII(message_id, id_size, NULL)
         cdef object number = sequence
-        self._pack_row(frame, post, position, sequence)
+        pack_message_row(&self.row, frame, post, position, sequence, self.time_us)
         PyDict_SetItem(
             channel.message_rows, id_text,
             PyBytes_FromStringAndSize(<char*>self.row.data, self.row.size),
@@ -365,32 +364,6 @@ cdef class PostDecider:
         if channel.sequences.order is not None:
             channel.sequences.order.add(number)
         PyDict_SetItem(channel.head_rows, channel.channel_id, number)
-        return 0
-
-    cdef int _pack_row(
-        self, PostFrame frame, Member* post, int64_t position, int64_t sequence
-    ) except -1:
-        """Writes a MessageRow as msgspec does, field by field in its order."""
-        cdef Buffer* row = &self.row
-        row.size = 0
-        cdef Py_ssize_t texts = post.sender_id.size + _size(post.content_type)
-        reserve(row, OVERHEAD_MAX + texts + _size(post.data))
-        put_byte(row, 0x9F)  # an array of 15
-        pack_integer(row, sequence)
-        pack_text(row, frame.bytes_of(post.sender_id), post.sender_id.size)
-        pack_bytes(row, frame.bytes_of(post.data), _size(post.data))
-        pack_text(row, frame.bytes_of(post.content_type), _size(post.content_type))
-        put_byte(row, 0x90)  # attributes: none
-        pack_integer(row, 1)  # version
-        pack_integer(row, self.time_us)
-        pack_integer(row, 0)  # never edited
-        pack_integer(row, 0)  # nor deleted
-        pack_text(row, NULL, 0)  # no reply
-        pack_integer(row, 0)
-        put_byte(row, 0xC3 if post.body.size >= 0 else 0xC2)
-        pack_integer(row, position)
-        put_byte(row, 0x90)  # positions of edits: none
-        pack_integer(row, 0)  # never erased
         return 0
 
 
@@ -404,10 +377,6 @@ cdef bint _is_free(Channel channel, PostFrame frame, Span message_id) except -1:
 
 cdef inline void _put_span(Buffer* into, uint32_t tag, PostFrame frame, Span span) noexcept:
     put_field(into, tag, frame.bytes_of(span), span.size)
-
-
-cdef inline Py_ssize_t _size(Span span) noexcept:
-    return span.size if span.size > 0 else 0
 
 
 cdef inline bytes _bytes(PostFrame frame, Span span):
