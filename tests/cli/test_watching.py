@@ -127,6 +127,11 @@ def test_watch_gives_people_one_event_a_line(server: SubprocessServer) -> None:
     assert data.endswith("sender_id=ann body=2 bytes of no type")
 
 
+def _hears_ctrl_c() -> None:
+    """Runs in the new process: what a shell starts in the background ignores Ctrl-C otherwise."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_ends_a_watch_with_130_and_without_a_word(server: SubprocessServer) -> None:
     command = [sys.executable, "-m", "gapless_server", "watch", "-a", server.address]
     with subprocess.Popen(
@@ -134,16 +139,18 @@ def test_ctrl_c_ends_a_watch_with_130_and_without_a_word(server: SubprocessServe
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hears_ctrl_c,
     ) as watch:
-        assert watch.stdout is not None
-        assert watch.stderr is not None
-        first = watch.stdout.readline()
-        watch.send_signal(signal.SIGINT)
-        errors = watch.stderr.read()
-        code = watch.wait(SECONDS_MAX)
+        try:
+            assert watch.stdout is not None
+            first = watch.stdout.readline()
+            watch.send_signal(signal.SIGINT)
+            _rest, errors = watch.communicate(timeout=SECONDS_MAX)
+        finally:
+            watch.kill()
 
     assert "channel_created" in first
-    assert (code, errors.strip()) == (130, "")
+    assert (watch.returncode, errors.strip()) == (130, "")
 
 
 def test_whoever_reads_a_watch_may_stop_reading(server: SubprocessServer) -> None:
