@@ -19,7 +19,8 @@ from tests.writer.harness import create, frame_of, memory_journal, open_namespac
 @pytest.fixture
 async def namespace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Namespace]:
     """A namespace that has its channel, in its first entry; turns may take as long as they like."""
-    monkeypatch.setattr(gathering, "SECONDS_MAX", math.inf)
+    for name in ("SECONDS_MAX", "SECONDS_WITHOUT_A_CALL_MAX"):
+        monkeypatch.setattr(gathering, name, math.inf)
     namespace = await open_namespace(await memory_journal())
     await run(namespace, create())
     yield namespace
@@ -71,14 +72,15 @@ async def test_frames_of_a_pipeline_are_not_gathered_again(namespace: Namespace)
     assert await round_sizes(namespace) == [1, 1, 1]
 
 
-async def test_a_frame_of_a_pipeline_that_comes_among_calls_goes_with_them(
+async def test_a_frame_of_a_pipeline_that_comes_among_calls_goes_with_them_at_once(
     namespace: Namespace,
 ) -> None:
+    """Its client has gathered already, so it is not kept for the calls that may come."""
     frames = [call_of(post("p-1")), frame_of(post("p-2"), post("p-3")), call_of(post("p-4"))]
 
-    await submit_each_after_turns(namespace, 1, *frames)
+    await submit_each_after_turns(namespace, TURNS_OF_A_CALL - 1, *frames)
 
-    assert await round_sizes(namespace) == [4]
+    assert await round_sizes(namespace) == [3, 1]
 
 
 async def test_enough_calls_are_a_round_without_waiting_for_more(namespace: Namespace) -> None:
@@ -91,10 +93,11 @@ async def test_enough_calls_are_a_round_without_waiting_for_more(namespace: Name
     assert await round_sizes(namespace) == [CALLS_MAX, 1]
 
 
-async def test_calls_are_not_gathered_for_long_while_the_loop_is_busy(
-    namespace: Namespace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["SECONDS_WITHOUT_A_CALL_MAX", "SECONDS_MAX"])
+async def test_calls_are_gathered_for_no_longer_than_either_limit(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(gathering, "SECONDS_MAX", 0.0)
+    monkeypatch.setattr(gathering, limit, 0.0)
     calls = [call_of(post(f"p-{number}")) for number in range(3)]
 
     await submit_each_after_turns(namespace, TURNS_OF_A_CALL - 1, *calls)

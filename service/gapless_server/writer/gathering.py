@@ -17,8 +17,12 @@ from gapless_server.writer.queue import FrameQueue
 TURNS_OF_A_CALL: Final = 8
 # More calls make a round no cheaper for each.
 CALLS_MAX: Final = 50
-# Turns are short, unless the loop is busy with something else; then the round begins anyway.
-SECONDS_MAX: Final = 0.002
+# Turns are short, unless the loop is busy with something else; then the next call is waited for no
+# longer than this.
+SECONDS_WITHOUT_A_CALL_MAX: Final = 0.002
+# While call comes after call, the first of them waits no longer than this. Where more than a dozen
+# callers wait, they wait longer than that for gRPC to take in the calls before theirs.
+SECONDS_MAX: Final = 0.02
 # After so many rounds of one call the caller is taken to be alone, until two come together.
 ROUNDS_ALONE: Final = 8
 
@@ -33,7 +37,7 @@ class Gathering:
     async def wait(self) -> None:
         """Returns when the round is to begin.
 
-        At once if there is a frame of a pipeline, which was gathered by its client.
+        At once if there is a frame of a pipeline, or comes: that was gathered by its client.
         """
         queue = self._queue
         if not 0 < len(queue) < CALLS_MAX or not queue.has_only_calls():
@@ -47,10 +51,17 @@ class Gathering:
 
     async def _until_nobody_comes(self) -> None:
         queue = self._queue
-        end_time = time.monotonic() + SECONDS_MAX
+        began = last_came = now = time.monotonic()
         calls, turns_left = len(queue), TURNS_OF_A_CALL
-        while turns_left and calls < CALLS_MAX and time.monotonic() < end_time:
+        while (
+            turns_left
+            and calls < CALLS_MAX
+            and now - last_came < SECONDS_WITHOUT_A_CALL_MAX
+            and now - began < SECONDS_MAX
+            and queue.has_only_calls()
+        ):
             await asyncio.sleep(0)
+            now = time.monotonic()
             turns_left -= 1
             if len(queue) > calls:
-                calls, turns_left = len(queue), TURNS_OF_A_CALL
+                calls, turns_left, last_came = len(queue), TURNS_OF_A_CALL, now
