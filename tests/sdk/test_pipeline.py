@@ -326,6 +326,37 @@ async def test_g7_waiting_for_room_ends_with_the_timeout(
     assert request_ids(service) == ["r1", "r3"]
 
 
+async def test_a_stream_asks_for_the_service_only_where_there_is_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only on asyncio: a channel of the blocking client does not tell whether it is connected."""
+    monkeypatch.setattr(f"{PIPELINES[0]}.STREAM_IDLE_SECONDS_MAX", 0.05)
+    with FakeService() as service:
+        async with AsyncClient(service.address) as client:
+            await post(client)
+            await asyncio.to_thread(service.wait_for_ended_streams, 1)
+            await post(client)
+
+    assert service.streams_opened == 2
+    assert len(service.reads_metadata) == 1
+
+
+async def test_a_service_that_has_gone_meanwhile_is_told_with_a_known_outcome(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pipeline in PIPELINES:
+        monkeypatch.setattr(f"{pipeline}.STREAM_IDLE_SECONDS_MAX", 0.05)
+    with FakeService() as service:
+        client = connect(service.address, max_attempts=1)
+        await post(client)
+        await asyncio.to_thread(service.wait_for_ended_streams, 1)
+
+    with pytest.raises(errors.UnavailableError) as raised:
+        await post(client)
+
+    assert raised.value.outcome_unknown is False
+
+
 async def test_an_idle_stream_is_closed_and_the_next_command_opens_another(
     connect: Connect, fake: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
