@@ -23,12 +23,12 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from gapless_server.checkpoint.port import Damaged
+from gapless_server.checkpoint.read_buffer import read_buffer
 from gapless_server.checkpoint.write_ahead_log import (
     NO_SALTS,
     PAGE_BYTES,
     bytes_of,
     log_path,
-    read_buffer,
     read_frames,
     read_salts,
 )

@@ -6,12 +6,13 @@ lock of the process depends on it.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
+
+from gapless_server.checkpoint.read_buffer import read_buffer
 
 # Of a checkpoint: with SQLite's 4 KiB, every row of the log is written with four times the calls.
 PAGE_BYTES: Final = 16384
@@ -52,15 +53,6 @@ def read_frames(
             if found != salts:
                 return
             yield number, pages_after, chunk[start + _FRAME.size : start + _FRAME_BYTES]
-
-
-def read_buffer(size_bytes: int) -> memoryview:
-    """Returns what files are read into again and again, so that nothing is allocated for a page.
-
-    It begins with a page of memory. Behind the first 16 bytes of one, where an allocated buffer of
-    more than 128 KiB begins, AMD's Zen 3 copies four times slower.
-    """
-    return memoryview(mmap.mmap(-1, size_bytes))
 
 
 def bytes_of(frames: int) -> int:
