@@ -10,6 +10,8 @@ Invariants:
 3. At most ``FRAMES_IN_FLIGHT_MAX`` frames are under way, each within both limits of a frame.
 4. A command is in exactly one place, waiting or in one frame, until it is answered or failed. One
    whose time is over keeps its place in a frame under way, so that (2) holds.
+5. A frame that is too large for the service, or whose answer is too large for this client, fails no
+   command but one that is too large by itself: frames become smaller.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from gapless._commands import PendingCommand
-from gapless._retry import break_leaves_outcome_open, is_retryable
+from gapless._retry import break_leaves_outcome_open, frame_did_not_pass, is_retryable
 from gapless.errors import GaplessError, InternalError
 from gapless.v1 import commands_pb2
 
 # While the service commits one frame, the next is on its way; more would only wait there.
 FRAMES_IN_FLIGHT_MAX: Final = 2
-# The service takes 10,000; smaller frames are answered sooner and are as fast.
+# The service takes 10,000 unless told otherwise; smaller frames are answered sooner and are as fast.
 FRAME_COMMANDS_MAX: Final = 2_000
 # From so many on, two frames of half of them: while the service is at one, answers of the other are
 # handed out and the next is gathered. For so many, that is worth a second sync on any disk.
@@ -67,6 +69,10 @@ class CommandQueue:
         self._waiting: list[PendingCommand] = []
         self._waiting_bytes = 0
         self._in_flight: deque[_Frame] = deque()
+        # What a frame may hold, and how many may be under way; less once one did not pass.
+        self._frame_commands_max = FRAME_COMMANDS_MAX
+        self._frame_bytes_max = FRAME_BYTES_MAX
+        self._frames_in_flight_max = FRAMES_IN_FLIGHT_MAX
         # Whether halves paid when the last frame left.
         self._halves_paid = False
         self._in_flight_commands = 0
@@ -116,11 +122,11 @@ class CommandQueue:
         # When halves do not pay any more, they would still stay halves, each leaving as soon as it
         # has gathered; once the one waits for the other, they are whole again.
         becomes_whole = self._halves_paid and not (halves_pay or is_halved)
-        in_flight_max = 1 if becomes_whole else FRAMES_IN_FLIGHT_MAX
+        in_flight_max = 1 if becomes_whole else self._frames_in_flight_max
         if not self._waiting or len(self._in_flight) >= in_flight_max:
             return None
         self._halves_paid = halves_pay
-        frame = self._cut((unanswered + 1) // 2 if is_halved else FRAME_COMMANDS_MAX)
+        frame = self._cut((unanswered + 1) // 2 if is_halved else unanswered)
         self._waiting_bytes -= frame.size
         self._in_flight.append(frame)
         self._in_flight_commands += len(frame.commands)
@@ -131,14 +137,14 @@ class CommandQueue:
     def _cut(self, commands_max: int) -> _Frame:
         """Takes as much from the front as one frame is to hold, at least one command."""
         waiting = self._waiting
-        commands_max = min(commands_max, FRAME_COMMANDS_MAX)
-        if len(waiting) <= commands_max and self._waiting_bytes <= FRAME_BYTES_MAX:
+        commands_max = min(commands_max, self._frame_commands_max)
+        if len(waiting) <= commands_max and self._waiting_bytes <= self._frame_bytes_max:
             self._waiting = []
             return _Frame(waiting, self._waiting_bytes)
         count = 0
         size = 0
         for command in itertools.islice(waiting, commands_max):
-            if count and size + len(command.data) > FRAME_BYTES_MAX:
+            if count and size + len(command.data) > self._frame_bytes_max:
                 break
             count += 1
             size += len(command.data)
@@ -161,6 +167,7 @@ class CommandQueue:
                 " were asked; the service and this SDK do not fit together"
             )
         frame = self._in_flight.popleft()
+        self._frames_in_flight_max = FRAMES_IN_FLIGHT_MAX
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
         self._note_room()
@@ -189,11 +196,20 @@ class CommandQueue:
             command.outcome_open = command.outcome_open or outcome_open
         waiting = self._waiting
         commands = attempted + waiting
-        for command in attempted or waiting:
-            command.attempts += 1
-            command.last_error = error
-        self._clear()
         retryable = is_retryable(error)
+        if attempted and frame_did_not_pass(error):
+            # No attempt of anything but a command that was alone.
+            retryable = True
+            if len(attempted) == 1:
+                attempted[0].fail(error)
+                commands = waiting
+            else:
+                self._make_frames_smaller(error)
+        else:
+            for command in attempted or waiting:
+                command.attempts += 1
+                command.last_error = error
+        self._clear()
         for command in commands:
             attempts_max = command.attempts_max
             spent = attempts_max is not None and command.attempts >= attempts_max
@@ -201,6 +217,18 @@ class CommandQueue:
                 self.add(command)
             else:
                 command.fail(error)
+
+    def _make_frames_smaller(self, error: GaplessError) -> None:
+        """Lets frames hold less than those under way, one of which did not pass.
+
+        The next one is to be under way alone: if it does not pass, it is known which that was.
+        """
+        told = error.metadata.get("commands_max", "")
+        if told.isdecimal():
+            self._frame_commands_max = max(int(told), 1)
+        else:
+            self._frame_bytes_max = max(frame.size for frame in self._in_flight) // 2
+        self._frames_in_flight_max = 1
 
     def fail_all(self, error: GaplessError) -> None:
         """Fails every command; what was under way may have been applied."""

@@ -22,11 +22,17 @@ from gapless._error_decoding import from_command_error
 from gapless._queries import Request
 from gapless._retry import is_retryable, refusal_leaves_outcome_open, seconds_before_retry
 from gapless._wire import Headers, tag, varint
-from gapless.errors import DeadlineExceededError, GaplessError, InternalError
+from gapless.errors import CommandTooLarge, DeadlineExceededError, GaplessError, InternalError
 from gapless.v1 import commands_pb2
 
 ResponseT = TypeVar("ResponseT", bound=Message)
 ResponseT_co = TypeVar("ResponseT_co", bound=Message, covariant=True)
+
+# What the service takes of one command.
+TAKEN_BYTES_MAX: Final = 2 * 1024 * 1024
+# Up to here it is sent all the same, as the service names the field that is at fault. What is larger
+# might not reach it, and break the stream of all others.
+SENT_BYTES_MAX: Final = 4 * TAKEN_BYTES_MAX
 
 _COMMANDS: Final = commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER
 
@@ -76,6 +82,16 @@ class CommandKind(Generic[ResponseT_co]):
         """The request that was serialized."""
         request: CommandRequest = self._request.FromString(data)
         return request
+
+
+def too_large_error(request_id: str, size_bytes: int) -> CommandTooLarge:
+    """For a command that is not even sent to be refused."""
+    return CommandTooLarge(
+        f"the command has {size_bytes} bytes; at most {TAKEN_BYTES_MAX} are taken. Send less in one"
+        " command",
+        metadata={"bytes": str(size_bytes), "bytes_max": str(TAKEN_BYTES_MAX)},
+        request_id=request_id,
+    )
 
 
 class Waiter(Protocol):

@@ -11,7 +11,7 @@ from typing import Final
 
 from grpc import StatusCode
 
-from gapless.errors import GaplessError, OutcomeUnknown, RetryAdvice
+from gapless.errors import FrameTooLarge, GaplessError, OutcomeUnknown, RetryAdvice
 
 BACKOFF_SECONDS_FIRST: Final = 0.05
 BACKOFF_SECONDS_MAX: Final = 2.0
@@ -24,13 +24,15 @@ DELAY_SPREAD: Final = 0.25
 # How gRPC reports, as INTERNAL, a connection that broke while a message was received or sent.
 _BROKEN_TEXTS: Final = ("RST_STREAM", "Internal error from Core")
 
+# How gRPC says, as RESOURCE_EXHAUSTED, that it does not carry a message of this size.
+_TOO_LARGE_TEXT: Final = "message larger than max"
+
 # With these statuses a stream was turned away before any command of it was looked at.
 _STREAM_REFUSED: Final = frozenset(
     {
         StatusCode.INVALID_ARGUMENT,
         StatusCode.NOT_FOUND,
         StatusCode.PERMISSION_DENIED,
-        StatusCode.RESOURCE_EXHAUSTED,
         StatusCode.UNAUTHENTICATED,
         StatusCode.UNIMPLEMENTED,
     }
@@ -105,7 +107,7 @@ def calls_leave_outcome_open(errors: Sequence[GaplessError]) -> bool:
     A final refusal was decided with the request id in view: had an earlier call been applied, its
     answer would have come instead.
     """
-    if errors[-1].reason and not is_retryable(errors[-1]):
+    if not errors or (errors[-1].reason and not is_retryable(errors[-1])):
         return False
     return any(
         refusal_leaves_outcome_open(error)
@@ -116,4 +118,14 @@ def calls_leave_outcome_open(errors: Sequence[GaplessError]) -> bool:
 
 def break_leaves_outcome_open(error: GaplessError) -> bool:
     """Whether a command may have been applied that was under way when its stream broke so."""
+    if error.code is StatusCode.RESOURCE_EXHAUSTED:
+        # The service refuses streams so, with a reason; gRPC breaks them off so, at any time.
+        return not error.reason
     return error.code not in _STREAM_REFUSED
+
+
+def frame_did_not_pass(error: GaplessError) -> bool:
+    """Whether a stream broke since a frame or its answer was too large: smaller ones may pass."""
+    if error.reason:
+        return isinstance(error, FrameTooLarge)
+    return error.code is StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE_TEXT in error.message

@@ -125,6 +125,7 @@ def test_only_an_open_refusal_leaves_the_outcome_open(error: GaplessError, is_op
         (errors.InvalidField("gapless-namespace"), False),
         (_plain(StatusCode.UNIMPLEMENTED), False),
         (_plain(StatusCode.PERMISSION_DENIED), False),
+        (_plain(StatusCode.RESOURCE_EXHAUSTED), True),
     ],
 )
 def test_a_broken_stream_leaves_open_what_was_under_way(error: GaplessError, is_open: bool) -> None:
@@ -134,6 +135,7 @@ def test_a_broken_stream_leaves_open_what_was_under_way(error: GaplessError, is_
 @pytest.mark.parametrize(
     ("failures", "is_open"),
     [
+        ([], False),
         ([_plain(StatusCode.UNAVAILABLE)], True),
         ([_plain(StatusCode.DEADLINE_EXCEEDED)], True),
         ([errors.OutcomeUnknown("fsync failed")], True),

@@ -16,7 +16,14 @@ from google.protobuf.message import Message
 from gapless._async._connection import Connection
 from gapless._async._pipeline import Pipeline
 from gapless._async._transport import Answer, ResponseStream, RpcError, failed_call, sleep
-from gapless._commands import CommandKind, CommandRequest, PendingCommand, new_command
+from gapless._commands import (
+    SENT_BYTES_MAX,
+    CommandKind,
+    CommandRequest,
+    PendingCommand,
+    new_command,
+    too_large_error,
+)
 from gapless._error_decoding import from_failed_call
 from gapless._guarding import encoded_guards
 from gapless._options import CallOptions, check_timeout
@@ -80,6 +87,8 @@ class Calls:
         # The element of a frame, written out for the case that is not rare.
         guards = self._guards
         element = kind.element(data, guards) if guards else kind.headers[len(data)] + data
+        if len(element) > SENT_BYTES_MAX:
+            raise too_large_error(request_id, len(element))
         command = PendingCommand(
             kind.field, request_id, element, time.monotonic() + seconds, self._attempts_max
         )
