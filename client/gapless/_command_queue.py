@@ -27,7 +27,7 @@ from gapless.v1 import commands_pb2
 
 # While the service commits one frame, the next is on its way; more would only wait there.
 FRAMES_IN_FLIGHT_MAX: Final = 2
-# The service takes 10,000 unless told otherwise; smaller frames are answered sooner and are as fast.
+# The service takes 10,000 by default; smaller frames are answered sooner and are as fast.
 FRAME_COMMANDS_MAX: Final = 2_000
 # From so many on, two frames of half of them: while the service is at one, answers of the other are
 # handed out and the next is gathered. For so many, that is worth a second sync on any disk.

@@ -30,8 +30,8 @@ ResponseT_co = TypeVar("ResponseT_co", bound=Message, covariant=True)
 
 # What the service takes of one command.
 TAKEN_BYTES_MAX: Final = 2 * 1024 * 1024
-# Up to here it is sent all the same, as the service names the field that is at fault. What is larger
-# might not reach it, and break the stream of all others.
+# Up to here it is sent all the same, as the service names the field that is at fault. What is
+# larger might not reach it, and break the stream of all others.
 SENT_BYTES_MAX: Final = 4 * TAKEN_BYTES_MAX
 
 _COMMANDS: Final = commands_pb2.PipelineRequest.COMMANDS_FIELD_NUMBER

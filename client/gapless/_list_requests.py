@@ -32,7 +32,7 @@ def placement(
     before: str | None, after: str | None, *, at_start: bool, at_end: bool
 ) -> ListPlacement | None:
     """Where to put items; None if nothing is said. That it is one place is the service's to say."""
-    if not (before or after or at_start or at_end):
+    if before is None and after is None and not (at_start or at_end):
         return None
     return ListPlacement(
         before_item_id=before or "", after_item_id=after or "", at_start=at_start, at_end=at_end

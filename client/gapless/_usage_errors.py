@@ -42,6 +42,11 @@ def read_in_batch_error() -> ReadInBatchError:
     )
 
 
+def batch_ended_error() -> RuntimeError:
+    """For commands of a batch whose block has ended."""
+    return RuntimeError("the block of this batch has ended; make another one with client.batch()")
+
+
 def closed_error() -> ClientClosedError:
     """For calls on a client that was closed."""
     return ClientClosedError("the client is closed; create a new one")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -105,6 +105,7 @@ class FakeService:
         self.sequences: dict[str, int] = {}
         self.streams_opened = 0
         self.streams_ended = 0
+        self.watches_ended = 0
         self.watch_requests: list[WatchRequest] = []
         self._script = deque(script)
         self._watches = deque(watches)
@@ -135,15 +136,28 @@ class FakeService:
 
     def wait_for_frames(self, count: int) -> None:
         """Returns once so many frames have arrived."""
-        with self._changed:
-            arrived = self._changed.wait_for(lambda: len(self.frames) >= count, WAIT_SECONDS_MAX)
-        assert arrived, f"{len(self.frames)} frames arrived, expected {count}"
+        self._wait_for(count, "frames", lambda: len(self.frames))
 
     def wait_for_ended_streams(self, count: int) -> None:
         """Returns once so many streams are over."""
+        self._wait_for(count, "ended streams", lambda: self.streams_ended)
+
+    def wait_for_reads(self, count: int) -> None:
+        """Returns once so many reads have arrived."""
+        self._wait_for(count, "reads", lambda: len(self.reads_metadata))
+
+    def wait_for_watches(self, count: int) -> None:
+        """Returns once so many watches have begun."""
+        self._wait_for(count, "watches", lambda: len(self.watch_requests))
+
+    def wait_for_ended_watches(self, count: int) -> None:
+        """Returns once so many streams of watches are over."""
+        self._wait_for(count, "ended watches", lambda: self.watches_ended)
+
+    def _wait_for(self, count: int, what: str, counted: Callable[[], int]) -> None:
         with self._changed:
-            ended = self._changed.wait_for(lambda: self.streams_ended >= count, WAIT_SECONDS_MAX)
-        assert ended, f"{self.streams_ended} streams ended, expected {count}"
+            reached = self._changed.wait_for(lambda: counted() >= count, WAIT_SECONDS_MAX)
+        assert reached, f"{counted()} {what}, expected {count}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -233,15 +247,22 @@ class FakeService:
         with self._changed:
             self.watch_requests.append(WatchRequest.FromString(data))
             self._changed.notify_all()
-        for response in watched.responses:
-            yield response.SerializeToString()
-        if watched.end is None:
-            await self._released.wait()
-        elif watched.end is not grpc.StatusCode.OK:
-            await context.abort(watched.end, "broken by the test")
+        try:
+            for response in watched.responses:
+                yield response.SerializeToString()
+            if watched.end is None:
+                await self._released.wait()
+            elif watched.end is not grpc.StatusCode.OK:
+                await context.abort(watched.end, "broken by the test")
+        finally:
+            with self._changed:
+                self.watches_ended += 1
+                self._changed.notify_all()
 
     async def read(self, _: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        self.reads_metadata.append(dict(context.invocation_metadata() or ()))
+        with self._changed:
+            self.reads_metadata.append(dict(context.invocation_metadata() or ()))
+            self._changed.notify_all()
         code = self._reads.popleft() if self._reads else grpc.StatusCode.UNIMPLEMENTED
         if code is None:
             await self._released.wait()

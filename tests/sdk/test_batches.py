@@ -105,6 +105,16 @@ async def test_a_batch_of_nothing_sends_nothing(client: AsyncClient) -> None:
     assert batch.receipt is None
 
 
+async def test_a_batch_that_has_run_takes_nothing_more(client: AsyncClient) -> None:
+    async with client.batch() as batch:
+        await batch.channels.create("general")
+
+    with pytest.raises(RuntimeError, match="another one"):
+        await batch.channels.create("late")
+    with pytest.raises(RuntimeError, match="another one"):
+        await batch.__aenter__()
+
+
 async def test_g3_the_same_batch_again_is_answered_from_memory(client: AsyncClient) -> None:
     async def send(title: str) -> tuple[int, bool]:
         async with client.batch(request_id="once") as batch:

@@ -128,6 +128,8 @@ async def test_list_items(client: AsyncClient) -> None:
         await client.list_items.delete("deck", first, fail_if_unchanged=True)
     with pytest.raises(errors.InvalidField, match="found before_item_id and at_end"):
         await client.list_items.move("deck", "a", before="b", at_end=True)
+    with pytest.raises(errors.InvalidField, match="found none"):
+        await client.list_items.insert("deck", ["nowhere"], before="")
 
 
 async def test_a_single_text_where_items_are_meant_is_refused_before_it_is_sent(

@@ -1,4 +1,4 @@
-"""A frame that is too large on its way, or whose answer is, fails nobody but who is too large alone."""
+"""A frame that is too large on its way, or its answer, fails only what is too large alone."""
 
 from __future__ import annotations
 

@@ -194,3 +194,39 @@ async def test_a_lock_outside_of_its_block_is_a_mistake_that_is_said(client: Asy
 
     with pytest.raises(RuntimeError, match="not held yet"):
         _ = held.guard
+
+
+async def test_a_lock_that_is_held_again_by_the_same_object_is_renewed_again(
+    client: AsyncClient,
+) -> None:
+    held = client.locks.hold("door", ttl=3)
+    async with held:
+        pass
+
+    async with held, asyncio.timeout(10):
+        async for item in client.events.watch(from_start=True, event_types=LOCK_EVENTS):
+            if isinstance(item, Entry) and item.events[0].HasField("lock_renewed"):
+                break
+
+
+async def test_a_lock_whose_entering_is_broken_off_is_given_back(
+    gapless_server: InProcessServer,
+) -> None:
+    async with AsyncClient(gapless_server.address, namespace=f"sdk-{uuid.uuid4().hex}") as client:
+        # Given one whose command is on its way when it is broken off
+        entering = asyncio.create_task(client.locks.hold("door").__aenter__())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+        # Then it is acquired and released all the same
+        seen: list[str | None] = []
+        async with asyncio.timeout(10):
+            async for item in client.events.watch(from_start=True, event_types=LOCK_EVENTS):
+                if isinstance(item, Entry):
+                    seen += [event.WhichOneof("event") for event in item.events]
+                if len(seen) == 2:
+                    break
+    assert seen == ["lock_acquired", "lock_released"]

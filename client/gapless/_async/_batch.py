@@ -15,7 +15,7 @@ from gapless._batches import Collected, fill_in, members
 from gapless._commands import CommandKind, CommandRequest
 from gapless._queries import QueryKind, Request
 from gapless._request_ids import new_request_id
-from gapless._usage_errors import read_in_batch_error
+from gapless._usage_errors import batch_ended_error, read_in_batch_error
 from gapless.v1.commands_pb2 import ExecuteBatchRequest, ExecuteBatchResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.guards_pb2 import Guard
@@ -31,10 +31,14 @@ class _CollectingCalls(Calls):
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls.connection, calls.options)
         self.collected: list[Collected] = []
+        # Whether there is a batch any more that a command could be a part of.
+        self.ended = False
 
     async def submit(
         self, kind: CommandKind[ResponseT], request: CommandRequest, timeout: float | None
     ) -> ResponseT:
+        if self.ended:
+            raise batch_ended_error()
         response = kind.response()
         self.collected.append(Collected(kind.field, request, response))
         return response
@@ -84,6 +88,8 @@ class AsyncBatch(Groups):
         """Where and when the batch was committed; None before, and for a batch of no commands."""
 
     async def __aenter__(self) -> Self:
+        if self._collecting.ended:
+            raise batch_ended_error()
         return self
 
     async def __aexit__(
@@ -93,6 +99,7 @@ class AsyncBatch(Groups):
         traceback: TracebackType | None,
     ) -> None:
         collected = self._collecting.collected
+        self._collecting.ended = True
         if error is not None or not collected:
             return
         request = ExecuteBatchRequest(

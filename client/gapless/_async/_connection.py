@@ -14,6 +14,7 @@ from gapless._async._transport import (
     Channel,
     Home,
     ResponseStream,
+    answered,
     open_channel,
     open_stream,
 )
@@ -86,6 +87,8 @@ class Connection:
         """The pipeline of a namespace and caller, one for all views that use it."""
         channel = self.channel()
         with self._opening:
+            if not self.is_usable:
+                raise closed_error()
             pipeline = self._pipelines.get(metadata)
             if pipeline is None:
                 pipeline = self._pipelines[metadata] = Pipeline(channel, metadata, self.address)
@@ -107,7 +110,9 @@ class Connection:
                 request_serializer=serialize,
                 response_deserializer=kind.response.FromString,
             )
-        response: ResponseT = await method(request, timeout=timeout_seconds, metadata=metadata)
+        response: ResponseT = await answered(
+            method(request, timeout=timeout_seconds, metadata=metadata)
+        )
         return response
 
     def stream(
@@ -118,10 +123,14 @@ class Connection:
 
     async def close(self) -> None:
         """Ends every call and stream. Again, or in a forked child: does nothing."""
-        if not self.is_usable:
-            return
-        self.is_usable = False
-        for pipeline in list(self._pipelines.values()):
-            await pipeline.close()
-        if self._channel is not None:
-            await self._channel.close()
+        with self._opening:
+            if not self.is_usable:
+                return
+            self.is_usable = False
+            pipelines = list(self._pipelines.values())
+        try:
+            for pipeline in pipelines:
+                await pipeline.close()
+        finally:
+            if self._channel is not None:
+                await self._channel.close()

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gapless._holds import Hold
 from gapless.errors import GaplessError
@@ -39,6 +39,8 @@ class AsyncHeldLock:
         self._task: asyncio.Task[object] | None = None
         self._cancelling_before = 0
         self._renewing: asyncio.Task[None] | None = None
+        # What is still to be done for an entering that was broken off.
+        self._giving_back: set[asyncio.Future[Any]] = set()
 
     @property
     def guard(self) -> Guard:
@@ -66,16 +68,45 @@ class AsyncHeldLock:
         return self._hold
 
     async def __aenter__(self) -> Self:
-        sent_time = time.monotonic()
-        response = await self._acquire()
-        hold = self._hold = Hold(response.lock, sent_time)
-        if self._renew_at_once or response.receipt.replayed:
-            await self._renew_within(hold, hold.lock.ttl_seconds)
+        hold = self._hold = await self._entered()
         self._task = asyncio.current_task()
         assert self._task is not None  # a coroutine runs in one
         self._cancelling_before = self._task.cancelling()
         self._renewing = asyncio.create_task(self._keep(hold), name="renew a lock")
         return self
+
+    async def _entered(self) -> Hold:
+        """Acquires the lock. If that is broken off, nobody is left to hold it: it is given back."""
+        sent_time = time.monotonic()
+        acquiring = asyncio.ensure_future(self._acquire())
+        try:
+            response = await asyncio.shield(acquiring)
+        except asyncio.CancelledError:
+            self._giving_back.add(acquiring)
+            acquiring.add_done_callback(self._give_back)
+            raise
+        hold = Hold(response.lock, sent_time)
+        if self._renew_at_once or response.receipt.replayed:
+            try:
+                await self._renew_within(hold, hold.lock.ttl_seconds)
+            except BaseException:
+                self._give_back(acquiring)
+                raise
+        return hold
+
+    def _give_back(self, acquiring: asyncio.Future[AcquireLockResponse]) -> None:
+        """Releases what was acquired, in a task of its own, if it was."""
+        self._giving_back.discard(acquiring)
+        if acquiring.cancelled() or acquiring.exception() is not None:
+            return
+        releasing = asyncio.create_task(self._give_free(acquiring.result().lock))
+        self._giving_back.add(releasing)
+        releasing.add_done_callback(self._giving_back.discard)
+
+    async def _give_free(self, lock: Lock) -> None:
+        # If it can not be released, it ends by itself.
+        with contextlib.suppress(GaplessError):
+            await self._release(lock.fencing_token, lock.ttl_seconds)
 
     async def __aexit__(
         self,

@@ -18,7 +18,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from gapless._async._transport import Channel, sleep
+from gapless._async._transport import Channel, Home, sleep
 from gapless._command_queue import CommandQueue
 from gapless._commands import PendingCommand
 from gapless._error_decoding import from_failed_call, plain_error
@@ -47,7 +47,8 @@ class Pipeline:
     """Runs the commands of one namespace and caller; used on one event loop."""
 
     def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._home = Home()
+        self._loop = self._home.loop
         self._metadata = metadata
         self._address = address
         self._channel = channel
@@ -83,8 +84,7 @@ class Pipeline:
 
         Cancelling the awaitable abandons the answer, not the command.
         """
-        # A loop that runs in another thread makes asyncio itself complain.
-        if not self._loop.is_running():
+        if not self._home.is_here():
             raise elsewhere_error()
         queue = self._queue
         if queue.is_full or self._waiting_for_room or self._entering:

@@ -1,12 +1,14 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -39,15 +41,16 @@ class Home:
     """What a connection belongs to from its first use on: the running event loop."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        """Whether the caller may be on that loop.
+        """Whether the caller is on that loop.
 
         Asked on every call, so it does not ask for the running loop, which asks the system for the
-        process; a loop that runs in another thread makes asyncio itself complain.
+        process.
         """
-        return self._loop.is_running()
+        return self.loop.is_running() and self._thread == threading.get_ident()
 
 
 def open_channel(options: ConnectionOptions) -> Channel:
@@ -64,6 +67,36 @@ def open_channel(options: ConnectionOptions) -> Channel:
         channel = grpc.aio.secure_channel(options.target, options.credentials, options.as_grpc())
     note_asyncio_channel(channel)
     return channel
+
+
+async def answered(call: Awaitable[ResponseT]) -> ResponseT:
+    """Waits for the response of a call.
+
+    Raises:
+        RpcError: the call failed, also where the channel was closed under it: gRPC then cancels
+            whoever waits, and asyncio would take that for a cancellation of the task.
+    """
+    try:
+        return await call
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            raise
+        raise _closed_under_way() from None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels this task, rather than what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _closed_under_way() -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(
+        grpc.StatusCode.CANCELLED,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(),
+        details="the channel was closed",
+    )
 
 
 async def sleep(seconds: float) -> None:
@@ -92,18 +125,25 @@ class ResponseStream(Generic[ResponseT]):
             self._call.cancel()
             raise
         except asyncio.CancelledError:
-            # What gRPC raises in a read if another task gives the call up; unlike the cancellation
-            # of this task, it is the end of the stream.
-            task = asyncio.current_task()
-            if self._given_up and task is not None and not task.cancelling():
+            # What gRPC raises in a read if another task gives the call up, which is the end of the
+            # stream, or closes the channel.
+            if _is_cancelled():
+                raise
+            if self._given_up:
                 return None
-            raise
+            raise _closed_under_way() from None
         return None if response is grpc.aio.EOF else cast("ResponseT", response)
 
     def cancel(self) -> None:
         """Gives the call up."""
         self._given_up = True
         self._call.cancel()
+
+    def __del__(self) -> None:
+        # gRPC keeps a call that is under way, and the service its stream, also if nobody reads it.
+        # A loop that is closed has no calls any more.
+        with contextlib.suppress(RuntimeError):
+            self._call.cancel()
 
 
 def open_stream(

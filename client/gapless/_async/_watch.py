@@ -71,6 +71,8 @@ class AsyncWatch:
         if not self._started:
             self._started = True
             self._give_up_time = time.monotonic() + self._timeout
+        # Also where there is a stream: it does not survive that the process is forked.
+        self._calls.connection.channel()
         if self._stream is None:
             self._stream = self._calls.stream(_WATCH, self._position.request())
         try:

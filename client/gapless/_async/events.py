@@ -8,6 +8,7 @@ from typing import Final
 
 from gapless._async._calls import Calls
 from gapless._async._watch import AsyncWatch
+from gapless._options import check_timeout
 from gapless._queries import QueryKind
 from gapless._watching import Entry, ReadPosition, WatchPosition, event_filter
 from gapless.v1.events_pb2 import GetRequestRequest, GetRequestResponse, ReadEventsResponse
@@ -90,7 +91,9 @@ class Events:
         return AsyncWatch(
             self._calls,
             position,
-            timeout=self._calls.options.timeout_seconds if timeout is None else timeout,
+            timeout=(
+                self._calls.options.timeout_seconds if timeout is None else check_timeout(timeout)
+            ),
             resume_timeout=resume_timeout,
         )
 

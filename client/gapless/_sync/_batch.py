@@ -16,7 +16,7 @@ from gapless._request_ids import new_request_id
 from gapless._sync._calls import Calls
 from gapless._sync._groups import Groups
 from gapless._sync._transport import ResponseStream
-from gapless._usage_errors import read_in_batch_error
+from gapless._usage_errors import batch_ended_error, read_in_batch_error
 from gapless.v1.commands_pb2 import ExecuteBatchRequest, ExecuteBatchResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.guards_pb2 import Guard
@@ -32,10 +32,14 @@ class _CollectingCalls(Calls):
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls.connection, calls.options)
         self.collected: list[Collected] = []
+        # Whether there is a batch any more that a command could be a part of.
+        self.ended = False
 
     def submit(
         self, kind: CommandKind[ResponseT], request: CommandRequest, timeout: float | None
     ) -> ResponseT:
+        if self.ended:
+            raise batch_ended_error()
         response = kind.response()
         self.collected.append(Collected(kind.field, request, response))
         return response
@@ -85,6 +89,8 @@ class Batch(Groups):
         """Where and when the batch was committed; None before, and for a batch of no commands."""
 
     def __enter__(self) -> Self:
+        if self._collecting.ended:
+            raise batch_ended_error()
         return self
 
     def __exit__(
@@ -94,6 +100,7 @@ class Batch(Groups):
         traceback: TracebackType | None,
     ) -> None:
         collected = self._collecting.collected
+        self._collecting.ended = True
         if error is not None or not collected:
             return
         request = ExecuteBatchRequest(

@@ -7,7 +7,6 @@ what they decide is in ``_retry``.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from typing import Final, TypeVar
@@ -34,6 +33,9 @@ from gapless.errors import GaplessError
 from gapless.v1.commands_pb2 import ExecuteRequest, ExecuteResponse
 
 ResponseT = TypeVar("ResponseT", bound=Message)
+
+# What gRPC takes for a deadline ends at some two hundred years; so long is without an end.
+CALL_SECONDS_MAX: Final = 1e9
 
 _EXECUTE: Final = QueryKind("CommandService.Execute", ExecuteResponse)
 
@@ -159,12 +161,14 @@ class Calls:
                 return self.connection.call(
                     kind,
                     request,
-                    None if math.isinf(seconds_left) else seconds_left,
+                    None if seconds_left > CALL_SECONDS_MAX else seconds_left,
                     self.read_metadata,
                 )
             except RpcError as failed:
                 error = from_failed_call(failed_call(failed), self.connection.address)
                 failures.append(error)
+                # Raises if the client was closed meanwhile, which is then why it failed.
+                self.connection.channel()
                 wait = seconds_before_retry(
                     error,
                     attempts=len(failures),

@@ -18,6 +18,7 @@ from gapless._sync._transport import (
     Channel,
     Home,
     ResponseStream,
+    answered,
     open_channel,
     open_stream,
 )
@@ -87,6 +88,8 @@ class Connection:
         """The pipeline of a namespace and caller, one for all views that use it."""
         channel = self.channel()
         with self._opening:
+            if not self.is_usable:
+                raise closed_error()
             pipeline = self._pipelines.get(metadata)
             if pipeline is None:
                 pipeline = self._pipelines[metadata] = Pipeline(channel, metadata, self.address)
@@ -108,7 +111,7 @@ class Connection:
                 request_serializer=serialize,
                 response_deserializer=kind.response.FromString,
             )
-        response: ResponseT = method(request, timeout=timeout_seconds, metadata=metadata)
+        response: ResponseT = answered(method(request, timeout=timeout_seconds, metadata=metadata))
         return response
 
     def stream(
@@ -119,10 +122,14 @@ class Connection:
 
     def close(self) -> None:
         """Ends every call and stream. Again, or in a forked child: does nothing."""
-        if not self.is_usable:
-            return
-        self.is_usable = False
-        for pipeline in list(self._pipelines.values()):
-            pipeline.close()
-        if self._channel is not None:
-            self._channel.close()
+        with self._opening:
+            if not self.is_usable:
+                return
+            self.is_usable = False
+            pipelines = list(self._pipelines.values())
+        try:
+            for pipeline in pipelines:
+                pipeline.close()
+        finally:
+            if self._channel is not None:
+                self._channel.close()

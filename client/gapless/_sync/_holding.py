@@ -36,7 +36,7 @@ class HeldLock:
         self._release = release
         self._renew_at_once = renew_at_once
         self._hold: Hold | None = None
-        self._ended = threading.Event()
+        self._ended: threading.Event | None = None
 
     @property
     def guard(self) -> Guard:
@@ -68,12 +68,26 @@ class HeldLock:
         response = self._acquire()
         hold = self._hold = Hold(response.lock, sent_time)
         if self._renew_at_once or response.receipt.replayed:
-            self._renew_within(hold, hold.lock.ttl_seconds)
+            self._renew_at_first(hold)
+        # One for each holding: the thread of an earlier one may still be about to end.
+        self._ended = threading.Event()
         # A daemon: it must not keep a process alive whose block never ends.
         threading.Thread(
-            target=self._keep, args=(hold,), name=f"renew lock {hold.lock.lock_id}", daemon=True
+            target=self._keep,
+            args=(hold, self._ended),
+            name=f"renew lock {hold.lock.lock_id}",
+            daemon=True,
         ).start()
         return self
+
+    def _renew_at_first(self, hold: Hold) -> None:
+        try:
+            self._renew_within(hold, hold.lock.ttl_seconds)
+        except BaseException:
+            # There will be no block to hold it for.
+            with contextlib.suppress(GaplessError):
+                self._release(hold.lock.fencing_token, hold.lock.ttl_seconds)
+            raise
 
     def __exit__(
         self,
@@ -83,7 +97,8 @@ class HeldLock:
     ) -> None:
         hold = self._held()
         # A renewal that is under way comes before the release; the thread ends after it.
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
         seconds = hold.seconds_sure(time.monotonic())
         if hold.lost is None and seconds > 0:
             # If it can not be released, it ends by itself.
@@ -94,10 +109,10 @@ class HeldLock:
         if error is None:
             raise lost
 
-    def _keep(self, hold: Hold) -> None:
+    def _keep(self, hold: Hold, ended: threading.Event) -> None:
         """Renews the lock until it is lost or the block ends."""
         while hold.lost is None:
-            if self._ended.wait(hold.seconds_before_renewal(time.monotonic())):
+            if ended.wait(hold.seconds_before_renewal(time.monotonic())):
                 return
             self._try_to_renew(hold)
 

@@ -1,7 +1,7 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Home``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def open_channel(options: ConnectionOptions) -> Channel:
     if options.credentials is None:
         return grpc.insecure_channel(options.target, options.as_grpc())
     return grpc.secure_channel(options.target, options.credentials, options.as_grpc())
+
+
+def answered(response: ResponseT) -> ResponseT:
+    """The response of a call, which has been waited for."""
+    return response
 
 
 def sleep(seconds: float) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from gapless._options import check_timeout
 from gapless._queries import QueryKind
 from gapless._sync._calls import Calls
 from gapless._sync._watch import Watch
@@ -91,7 +92,9 @@ class Events:
         return Watch(
             self._calls,
             position,
-            timeout=self._calls.options.timeout_seconds if timeout is None else timeout,
+            timeout=(
+                self._calls.options.timeout_seconds if timeout is None else check_timeout(timeout)
+            ),
             resume_timeout=resume_timeout,
         )
 
