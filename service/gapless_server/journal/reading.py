@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +26,10 @@ from gapless_server.journal.port import (
 )
 from gapless_server.journal.schema import ROUND_COLUMNS, SINCE_DIGEST_COLUMN
 
-# How many rounds a read takes from SQLite at a time: few hops between threads, little memory.
+# How many rounds a read takes from SQLite at a time, and how many bytes are enough: few hops
+# between threads, little memory. A round alone may have many times as much.
 READ_ROUNDS: Final = 64
+READ_BYTES: Final = 4 * 1024 * 1024
 
 # Rounds are found by their first position; the one that holds a position is the last to begin
 # at or before it.
@@ -102,8 +104,11 @@ class RoundReader:
         committed.
         """
         position, before = from_position, await self._before(from_position)
+        # Often nobody wants more than the first.
+        rounds = 1
         while position <= head_position():
-            rows = await self._rows(_SELECT, position, READ_ROUNDS)
+            rows = await self._rows(_SELECT, position, rounds)
+            rounds = READ_ROUNDS
             if not rows:
                 raise Corrupt(f"{self._path}: no round holds position {position}")
             for *fields, since_digest in rows:
@@ -120,7 +125,7 @@ class RoundReader:
         self._closed = True
         opening, self._connection = self._connection, None
         if opening is not None:
-            with suppress(sqlite3.Error):  # then there is none
+            with suppress(sqlite3.Error, RuntimeError):  # then there is none
                 await (await opening).close()
 
     async def _before(self, position: int) -> Head:
@@ -156,9 +161,12 @@ class RoundReader:
     async def _rows(self, query: str, *parameters: int) -> list[Any]:
         try:
             connection = await self._connected()
-            return list(await connection.execute_fetchall(query, parameters))
+            return await connection._execute(_fetch, connection._conn, query, parameters)  # type: ignore[no-any-return, no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
         except sqlite3.Error as error:
             raise unreadable(self._path, error) from error
+        except RuntimeError as error:
+            # A thread that cannot be started, as there are too many.
+            raise JournalError(f"{self._path}: {error}") from error
 
     async def _connected(self) -> aiosqlite.Connection:
         """The connection of all readers. Many may want it first at once, and some go away.
@@ -175,10 +183,23 @@ class RoundReader:
         opening = self._connection
         try:
             return await asyncio.shield(opening)
-        except sqlite3.Error:
+        except (sqlite3.Error, RuntimeError):
             if self._connection is opening:
                 self._connection = None
             raise
+
+
+def _fetch(connection: sqlite3.Connection, query: str, parameters: tuple[int, ...]) -> list[Any]:
+    """Returns rows, at least one if there are any, until they have enough bytes together."""
+    rows = []
+    size_bytes = 0
+    with closing(connection.execute(query, parameters)) as cursor:
+        for row in cursor:
+            rows.append(row)
+            size_bytes += sum(len(value) for value in row if isinstance(value, bytes))
+            if size_bytes >= READ_BYTES:
+                break
+    return rows
 
 
 def require_head(path: Path, head: Head) -> None:

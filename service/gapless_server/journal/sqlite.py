@@ -66,6 +66,20 @@ def sync_directory(path: Path) -> None:
         os.close(directory)
 
 
+def _truncate(connection: sqlite3.Connection) -> bool:
+    """Empties the write-ahead log; False if a reader needs it, who is not waited for.
+
+    Else every commit would wait for that reader too: there is one connection for both.
+    """
+    [[patience_ms]] = connection.execute("PRAGMA busy_timeout").fetchall()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        [[busy, *_]] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+    return not busy
+
+
 def _commit(connection: sqlite3.Connection, record: Round, witness: Witness, head: Head) -> None:
     """Makes a round durable, and notes the head that the log has then."""
     # In autocommit mode one statement is one transaction.
@@ -146,8 +160,8 @@ class SqliteJournal:
             async with self._exclusive:
                 # Before it is committed: an erasure of before may be ended right after.
                 newest_erasure, self._newest_erasure = self._newest_erasure, record.last_position
-                await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                 try:
+                    await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                     await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
                     for old in rewritten:
                         await self._writer.execute_fetchall(INSERT_REWRITTEN, rewritten_values(old))
@@ -175,10 +189,8 @@ class SqliteJournal:
         """Empties the write-ahead log; False if a reader still needs it."""
         assert self._writer is not None
         async with self._exclusive:
-            [[busy, _pages, _moved]] = await self._writer.execute_fetchall(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            )
-        return not busy
+            truncated: bool = await self._writer._execute(_truncate, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - as in append
+        return truncated
 
     async def end_erasure(self, position: int) -> None:
         """Notes that no old page is left of what entries up to a position have erased."""
@@ -221,7 +233,13 @@ class SqliteJournal:
 
     async def close(self) -> None:
         """Closes the file and gives it free, in this order."""
-        await self._reader.close()
+        try:
+            await self._reader.close()
+        finally:
+            await self._give_free()
+
+    async def _give_free(self) -> None:
+        """Closes what a reader does not need; the file may be opened again."""
         if self._moves is not None:
             await self._moves.settle()
             self._moves = None
@@ -275,13 +293,14 @@ class SqliteJournal:
             # One that was behind, or could not be read, is a witness again.
             self._witness.write(self._head)
         except sqlite3.Error as error:
-            await self.close()
+            await self._give_free()
             raise unreadable(self._path, error) from error
-        except OSError as error:
-            await self.close()
+        except (OSError, RuntimeError) as error:
+            # Of the second kind: a thread that cannot be started, as there are too many.
+            await self._give_free()
             raise JournalError(f"{self._path}: {error}") from error
-        except JournalError:
-            await self.close()
+        except BaseException:
+            await self._give_free()
             raise
 
     async def _make_durable(self) -> None:

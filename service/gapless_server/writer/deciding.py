@@ -198,9 +198,13 @@ class RoundDecider:
     ) -> Outcome | MustWait:
         """Decides a command that needs the entry at a position."""
         try:
-            self._loaded.update(await self._load_round(position))
+            entries = await self._load_round(position)
         except Refused as damaged:
             return damaged
+        # Only the newest: who sends a lot again mostly finds the next in the same round, and all of
+        # them together may be as large as the log.
+        self._loaded.clear()
+        self._loaded.update(entries)
         return self._builder.decide(typed, frame.caller, may_wait=frame.may_wait)
 
     def _put_in_line(self, frame: Frame, wait: MustWait) -> Refused | None:

@@ -15,7 +15,14 @@ from google.protobuf.message import Message
 
 from gapless_server.core.kernel import Erasure
 from gapless_server.core.wire import VARINTS, bytes_tag, field
-from gapless_server.journal.port import Journal, Round, digest_of
+from gapless_server.journal.port import (
+    Corrupt,
+    Journal,
+    JournalError,
+    NotKept,
+    Round,
+    digest_of,
+)
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.writer.log_reader import round_at
 
@@ -39,7 +46,10 @@ def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]
 
 
 async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) -> list[Round]:
-    """Returns the rounds in the journal that erasures change, without the erased content."""
+    """Returns the rounds in the journal that erasures change, without the erased content.
+
+    Raises Corrupt if one is damaged, and NotKept if one cannot be read now.
+    """
     if not erasing:  # as in nearly every round
         return []
     waiting = by_position(erasing)
@@ -47,7 +57,7 @@ async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) ->
     positions = deque(position for position in waiting if position <= head_position)
     rewritten: list[Round] = []
     while positions:
-        record = await round_at(journal, positions[0])
+        record = await _readable_round(journal, positions[0])
         await asyncio.sleep(0)
         by_index: dict[int, list[ErasingEvent]] = {}
         while positions and positions[0] <= record.last_position:
@@ -60,6 +70,15 @@ async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) ->
         rewritten.append(record._replace(data=data, data_digest=record.committed_digest))
         await asyncio.sleep(0)
     return rewritten
+
+
+async def _readable_round(journal: Journal, position: int) -> Round:
+    try:
+        return await round_at(journal, position)
+    except Corrupt:
+        raise
+    except JournalError as error:
+        raise NotKept(str(error)) from error
 
 
 def erased_entries(data: bytes, by_index: Mapping[int, Sequence[ErasingEvent]]) -> bytes:

@@ -37,8 +37,8 @@ from gapless_server.writer.scrubber import Scrubber
 
 _log = structlog.get_logger()
 
-# How long a writer whose disk is full leaves what is due undone before it looks again.
-DISK_FULL_RETRY_US = 1_000_000
+# How long a writer whose log takes no round leaves what is due undone before it tries again.
+RETRY_US = 1_000_000
 
 # Told of the frames of a round, once their outcomes are final. Must not fail.
 OnRound = Callable[[str, Sequence[Decided]], None]
@@ -264,7 +264,7 @@ class Namespace:
     async def _run(self) -> None:
         try:
             while True:
-                if self._queue or self._reads or self._something_is_due():
+                if self._queue or self._reads or (not self._closing and self._something_is_due()):
                     await self._gathering.wait()
                     await self._run_round(self._queue.take_round())
                 elif self._closing:
@@ -299,7 +299,7 @@ class Namespace:
         if due_us is None or due_us > (now_us := self._clock.now().uptime_us):
             return False
         if self._is_still_full():
-            self._retry_uptime_us = now_us + DISK_FULL_RETRY_US
+            self._retry_uptime_us = now_us + RETRY_US
             return False
         return True
 
@@ -336,6 +336,7 @@ class Namespace:
             # No room, no file, or what the round erases lies in a round that is damaged.
             decided = await self._take_back(decided, self._log_reader.refusal(error))
             self._is_full = isinstance(error, NoRoom)
+            self._retry_uptime_us = time.uptime_us + RETRY_US
         self._committing = False
         for frame, outcomes in decided:
             if not frame.outcomes.done():

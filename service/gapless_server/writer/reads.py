@@ -61,7 +61,9 @@ class Reads:
             waiting = self._waiting[0]
             if not waiting.future.done():
                 await self._answer(waiting, state, breath)
-            self._waiting.popleft()
+            # Unless all were refused meanwhile.
+            if self._waiting and self._waiting[0] is waiting:
+                self._waiting.popleft()
             left -= 1
             if breath.is_due:
                 await breath.take()
