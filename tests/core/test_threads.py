@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import pytest
 
 from gapless.v1.channels_pb2 import ChannelArchived, ChannelCreated
@@ -48,6 +51,25 @@ def replies_of(story: Story) -> list[tuple[int, str]]:
 def participants_of(story: Story) -> dict[str, int]:
     request = ListThreadParticipantsRequest(channel_id=GENERAL, parent_message_id=ROOT)
     return {one.user_id: one.reply_count for one in story.read(request).participants}
+
+
+def calls_to_delete_the_newest(after: int) -> int:
+    """Returns what it takes where the replies below the newest are deleted, but for the first."""
+    count = after + 2
+    story = Story().given(channel(), post(ROOT), *(reply(f"r{n}") for n in range(1, count + 1)))
+    story.given(*(delete(f"r{n}") for n in range(2, count)))
+    calls = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        story.when(delete(f"r{count}"))
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 class TestReply:
@@ -210,6 +232,10 @@ class TestDeletedReplies:
             (1, False),
             (2, True),
         ]
+
+    def test_g7_to_delete_the_newest_reply_takes_no_more_where_many_are_deleted(self) -> None:
+        """Counted in calls of functions, which are the same in every run."""
+        assert calls_to_delete_the_newest(after=300) == calls_to_delete_the_newest(after=3)
 
     def test_a_deleted_parent_keeps_its_thread_readable(self, story: Story) -> None:
         story.given(reply("r"), delete(ROOT))

@@ -43,7 +43,7 @@ from gapless_server.journal.port import Head
 _log = structlog.get_logger()
 
 # Raise with every change of a row, a key or a table: old checkpoints are then rebuilt.
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 # What a reading connection keeps of the file; the page cache of the system has the rest.
 _CACHE_KIB = 32 * 1024

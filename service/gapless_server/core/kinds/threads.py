@@ -49,10 +49,15 @@ _EMPTY = ThreadRow(
 
 
 class ThreadTables:
-    """By channel and parent: the ids of the replies by thread sequence, and who wrote how many."""
+    """By channel and parent: the ids of the replies by thread sequence, and who wrote how many.
+
+    `live` has the time of each reply that is not deleted, by its thread sequence: so the newest one
+    is found at once, however many after it are deleted.
+    """
 
     def __init__(self, undo: UndoLog) -> None:
         self.replies: SequenceTable[tuple[str, str], str] = SequenceTable(undo, str)
+        self.live: PartitionedTable[tuple[str, str], int, int] = PartitionedTable(undo, int)
         self.participants: PartitionedTable[tuple[str, str], str, int] = PartitionedTable(undo, int)
 
 
@@ -101,8 +106,9 @@ def _posted(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> Non
 
 def _keep_reply(state: State, event: threads_pb2.ReplyPosted, moment: Moment) -> None:
     channel_id, parent_id = event.channel_id, event.parent_message_id
-    replies = state.of(ThreadTables).replies
-    replies.append((channel_id, parent_id), event.thread_sequence, event.message_id)
+    tables, key = state.of(ThreadTables), (channel_id, parent_id)
+    tables.replies.append(key, event.thread_sequence, event.message_id)
+    tables.live.put(key, event.thread_sequence, moment.time_us)
     if event.sequence:
         take_sequence(state, channel_id, event.sequence, event.message_id)
     row = MessageRow(
@@ -156,21 +162,11 @@ def _deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) 
         reply_count=thread.reply_count - 1,
         participant_count=thread.participant_count - (0 if written > 1 else 1),
     )
+    tables.live.delete(key, reply.thread_sequence)
     if reply.thread_sequence == thread.live_sequence:
-        thread = _with_newest_live(state, key, thread)
+        sequence, time_us = tables.live.last(key) or (0, 0)
+        thread = msgspec.structs.replace(thread, live_sequence=sequence, live_time_us=time_us)
     messages.threads.put(*key, thread)
-
-
-def _with_newest_live(state: State, key: tuple[str, str], thread: ThreadRow) -> ThreadRow:
-    """Looks below the deleted newest reply for the newest one that is left."""
-    below = thread.live_sequence - 1
-    for sequence, message_id in state.of(ThreadTables).replies.scan(key, below, descending=True):
-        row = require_message(state, key[0], message_id)
-        if not row.delete_time_us:
-            return msgspec.structs.replace(
-                thread, live_sequence=sequence, live_time_us=row.create_time_us
-            )
-    return msgspec.structs.replace(thread, live_sequence=0, live_time_us=0)
 
 
 def _list(state: State, request: threads_pb2.ListRepliesRequest, limits: PageLimits) -> Written:
