@@ -83,6 +83,8 @@ async def test_a_bad_member_is_named_by_its_field(client: AsyncClient) -> None:
         await fill()
 
     assert caught.value.metadata["field"] == "commands[1].post_message.sender_id"
+    assert caught.value.batch_index == 1
+    assert caught.value.metadata["batch_not_tried"] == "0"
 
 
 async def test_a_block_that_raises_sends_nothing(client: AsyncClient) -> None:
