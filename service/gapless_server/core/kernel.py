@@ -74,7 +74,8 @@ class Erasure(NamedTuple):
 class Expiry(NamedTuple):
     """How things of a kind end by themselves, each known by a key.
 
-    Evolvers set `state.alarms` for whatever gets an end; an end may move to later by itself.
+    Evolvers set `state.alarms` for whatever gets an end, and drop them for what has ended; an end
+    may move to later by itself.
     """
 
     # keys(state): everything that has an end.
