@@ -200,3 +200,21 @@ async def test_g3_guards_are_part_of_what_a_request_id_stands_for(client: AsyncC
         await guarded.channels.create("general", request_id="r")
 
     assert caught.value.metadata["fields"] == "guards"
+
+
+async def test_g3_a_job_that_runs_again_under_a_new_lock_needs_other_request_ids(
+    client: AsyncClient,
+) -> None:
+    await client.channels.create("general")
+
+    async def run_job(request_id: str) -> int:
+        async with client.locks.hold("job", holder_id="ann") as lock:
+            guarded = client.with_guards(lock)
+            posted = await guarded.messages.post("general", "ann", "done", request_id=request_id)
+            return posted.sequence
+
+    assert await run_job("run-1") == 1
+    with pytest.raises(errors.RequestIdReused) as caught:
+        await run_job("run-1")
+    assert caught.value.metadata["fields"] == "guards"
+    assert await run_job("run-2") == 2
