@@ -65,7 +65,7 @@ reasons below, and metadata with everything that its text says. Bad fields come 
 command changed nothing and used up no number, unless the text says that this is not known. A
 refused batch has the status, reason and details of its first command that failed, and in the
 metadata also `batch_index`, which command that was, from 0, and `batch_not_tried`, how many came
-after it.
+after it; the field rules of all its commands are checked before the first of them is decided.
 
 In the SDK each status is a class and each reason a class below it, all in `gapless.errors` and all
 below `GaplessError`. What may be sent again is sent again by the SDK itself, with the same request

@@ -153,6 +153,41 @@ def test_a_bad_member_is_named_by_its_field(commands: list[Command], field: str)
     assert [fault.field for fault in refusal.faults] == [field]
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member(post(sender_id="")),
+        member(post(), [Guard()]),
+        Command(),
+        Command(execute_batch=batch(post())),
+    ],
+)
+def test_a_batch_says_which_command_breaks_a_rule_and_how_many_came_after_it(bad: Command) -> None:
+    refusal = Story().then_refused(batch(member(post()), bad, bad, member(post())), "INVALID_FIELD")
+
+    assert refusal.metadata["field"] == refusal.faults[0].field
+    assert refusal.metadata["batch_index"] == "1"
+    assert refusal.metadata["batch_not_tried"] == "2"
+    assert str(refusal).startswith(
+        "commands[1] is refused, so nothing of the batch was done, and the 2 commands after it"
+        " were not tried: commands[1]"
+    )
+
+
+def test_field_rules_of_all_commands_are_checked_before_the_first_is_decided() -> None:
+    refusal = Story().then_refused(
+        batch(post(channel_id="nowhere"), post(sender_id="")), "INVALID_FIELD"
+    )
+
+    assert refusal.metadata["batch_index"] == "1"
+
+
+def test_a_rule_that_the_batch_itself_breaks_names_no_command() -> None:
+    refusal = Story().then_refused(batch(post(), guards=[Guard()]), "INVALID_FIELD")
+
+    assert "batch_index" not in refusal.metadata
+
+
 def test_a_batch_needs_a_request_id_of_its_own() -> None:
     with pytest.raises(Refused) as caught:
         Story().typed(batch(channel()), request_id="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.message import Message
 
 from gapless.v1 import erasures_pb2, messages_pb2
 from gapless.v1.channels_pb2 import CreateChannelRequest
@@ -16,6 +17,13 @@ CHANNEL = "general"
 def post(message_id: str, sender_id: str = "ann") -> messages_pb2.PostMessageRequest:
     return messages_pb2.PostMessageRequest(
         channel_id=CHANNEL, sender_id=sender_id, message_id=message_id, body=Body(data=b"text")
+    )
+
+
+def bare(message_id: str, **attributes: str) -> messages_pb2.PostMessageRequest:
+    """A message without a body."""
+    return messages_pb2.PostMessageRequest(
+        channel_id=CHANNEL, sender_id="ann", message_id=message_id, attributes=attributes
     )
 
 
@@ -66,6 +74,41 @@ def test_nothing_left_to_erase_is_no_event(story: Story) -> None:
     story.when(redact("m1"))
 
     assert story.then_events() == []
+
+
+@pytest.mark.parametrize("asked", [redact("m1"), redact_user("ann")])
+def test_a_message_without_content_is_nothing_to_erase(story: Story, asked: Message) -> None:
+    story.given(bare("m1"))
+
+    story.when(asked)
+
+    assert story.then_events() == []
+
+
+def test_attributes_alone_are_content(story: Story) -> None:
+    story.given(bare("m1", color="red"))
+
+    story.when(redact("m1"))
+
+    assert len(story.then_events()) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        messages_pb2.EditMessageRequest(channel_id=CHANNEL, message_id="m1"),
+        messages_pb2.DeleteMessageRequest(channel_id=CHANNEL, message_id="m1"),
+    ],
+)
+def test_content_that_is_no_longer_shown_is_erased_too(story: Story, command: Message) -> None:
+    """What the message had when it was posted is still in the log."""
+    story.given(bare("m1", color="red"), command)
+
+    story.when(redact("m1"))
+
+    [event] = story.then_events()
+    assert isinstance(event, erasures_pb2.MessageRedacted)
+    assert 2 in event.erased_positions
 
 
 def test_what_is_not_there_is_refused(story: Story) -> None:

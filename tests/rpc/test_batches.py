@@ -105,6 +105,7 @@ async def test_a_bad_batch_names_the_field_of_its_member(wire: Wire) -> None:
 
     assert found.code is grpc.StatusCode.INVALID_ARGUMENT
     assert found.fields.keys() == {"commands[1].post_message.request_id"}
+    assert (found.metadata["batch_index"], found.metadata["batch_not_tried"]) == ("1", "0")
 
 
 async def test_a_batch_travels_in_a_frame_beside_other_commands(wire: Wire) -> None:
@@ -115,12 +116,16 @@ async def test_a_batch_travels_in_a_frame_beside_other_commands(wire: Wire) -> N
         Command(execute_batch=batch("good", post(""), post(""))),
         Command(execute_batch=batch("bad", post(""), post("", channel_id="nowhere"))),
         Command(execute_batch=ExecuteBatchRequest(request_id="empty")),
+        Command(execute_batch=batch("broken", post(""), Command(), post(""))),
         post("p2"),
     )
 
-    assert sequences([results[0], *results[1].execute_batch.results, results[4]]) == [1, 2, 3, 4]
+    assert sequences([results[0], *results[1].execute_batch.results, results[5]]) == [1, 2, 3, 4]
     assert seen_in_result(results[2]).metadata["batch_index"] == "1"
     assert seen_in_result(results[3]).fields.keys() == {"commands"}
+    broken = seen_in_result(results[4])
+    assert broken.fields.keys() == {"commands[1]"}
+    assert (broken.metadata["batch_index"], broken.metadata["batch_not_tried"]) == ("1", "1")
 
 
 async def test_a_batch_is_the_same_command_whichever_way_it_comes(wire: Wire) -> None:

@@ -83,6 +83,8 @@ async def test_a_bad_member_is_named_by_its_field(client: AsyncClient) -> None:
         await fill()
 
     assert caught.value.metadata["field"] == "commands[1].post_message.sender_id"
+    assert caught.value.batch_index == 1
+    assert caught.value.metadata["batch_not_tried"] == "0"
 
 
 async def test_a_block_that_raises_sends_nothing(client: AsyncClient) -> None:
@@ -198,3 +200,21 @@ async def test_g3_guards_are_part_of_what_a_request_id_stands_for(client: AsyncC
         await guarded.channels.create("general", request_id="r")
 
     assert caught.value.metadata["fields"] == "guards"
+
+
+async def test_g3_a_job_that_runs_again_under_a_new_lock_needs_other_request_ids(
+    client: AsyncClient,
+) -> None:
+    await client.channels.create("general")
+
+    async def run_job(request_id: str) -> int:
+        async with client.locks.hold("job", holder_id="ann") as lock:
+            guarded = client.with_guards(lock)
+            posted = await guarded.messages.post("general", "ann", "done", request_id=request_id)
+            return posted.sequence
+
+    assert await run_job("run-1") == 1
+    with pytest.raises(errors.RequestIdReused) as caught:
+        await run_job("run-1")
+    assert caught.value.metadata["fields"] == "guards"
+    assert await run_job("run-2") == 2

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gapless.v1.commands_pb2 import Command
-from gapless.v1.pool_reservations_pb2 import RenewReservationRequest, ReserveNumberRequest
-from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import NoRoom, Round
@@ -300,37 +297,6 @@ async def test_g7_a_lock_whose_end_finds_no_room_ends_once_there_is_some() -> No
     assert await door.history() == ["acquired ann", "expired ann"]
     assert await door.acquire("bob") > token
     await door.namespace.close()
-
-
-def reserve(ttl_seconds: int) -> Command:
-    request = ReserveNumberRequest(
-        request_id="reserve", pool_id="ports", owner_id="ann", key="http", ttl_seconds=ttl_seconds
-    )
-    return Command(reserve_number=request)
-
-
-def renew_reservation(request_id: str) -> Command:
-    request = RenewReservationRequest(
-        request_id=request_id, pool_id="ports", owner_id="ann", key="http", ttl_seconds=1
-    )
-    return Command(renew_reservation=request)
-
-
-async def test_g11_no_jump_of_the_clock_ends_a_reservation_either(door: Door) -> None:
-    created = CreatePoolRequest(
-        request_id="create", pool_id="ports", ranges=[NumberRange(first=1, last=9)]
-    )
-    await door.run(Command(create_pool=created))
-    await door.run(reserve(ttl_seconds=10))
-
-    for number, seconds in enumerate((HOUR, -HOUR, TEN_YEARS)):
-        door.clock.jump(seconds)
-        door.clock.advance(3)
-        outcome = result(await door.run(renew_reservation(f"renew-{number}")))
-        assert not outcome.renew_reservation.receipt.changed
-
-    door.clock.advance(1)
-    assert reason(await door.run(renew_reservation("late"))) == "RESERVATION_EXPIRED"
 
 
 async def test_g10_a_start_from_a_checkpoint_ends_locks_when_a_replay_would(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ class Locks:
 
         The lock is a guard: what is sent through ``client.with_guards(lock)``, or in a
         ``client.batch(guards=[lock])``, is refused by the service once the lock is lost.
+        Holding it again is another guard, which needs other request ids: see `with_guards`.
 
         Args:
             lock_id: which lock; any name, at most 128 characters.

@@ -122,6 +122,11 @@ class Client(Groups):
         The guards of this client hold as well. It shares the connection, and closing it does
         nothing.
 
+        Guards are part of what a request id stands for: the same command sent again with others, or
+        with none, raises RequestIdReused. A lock that is acquired anew has another fencing token,
+        so a job that runs again under a new lock must use other request ids, or do without that
+        guard in every run.
+
         Raises:
             LockLostError: one of them is a lock that is lost.
         """

@@ -70,8 +70,10 @@ class CommandServiceServicer(object):
         one entry with one position and one request id. A batch that is refused is
         refused as its first member that failed would be, with the same status, reason
         and details, and with two more keys in ErrorInfo.metadata: batch_index, the
-        index of that member from 0, and batch_not_tried, how many came after it. A
-        batch may also travel as a Command, with the same effect.
+        index of that member from 0, and batch_not_tried, how many came after it. Field
+        rules of all members are checked before the first member is decided: a member
+        that breaks one refuses the batch, whatever those before it would have come to.
+        A batch may also travel as a Command, with the same effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

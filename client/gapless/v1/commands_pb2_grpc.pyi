@@ -39,8 +39,10 @@ class CommandServiceStub:
     one entry with one position and one request id. A batch that is refused is
     refused as its first member that failed would be, with the same status, reason
     and details, and with two more keys in ErrorInfo.metadata: batch_index, the
-    index of that member from 0, and batch_not_tried, how many came after it. A
-    batch may also travel as a Command, with the same effect.
+    index of that member from 0, and batch_not_tried, how many came after it. Field
+    rules of all members are checked before the first member is decided: a member
+    that breaks one refuses the batch, whatever those before it would have come to.
+    A batch may also travel as a Command, with the same effect.
     """
 
     Pipeline: grpc.StreamStreamMultiCallable[
@@ -75,8 +77,10 @@ class CommandServiceAsyncStub:
     one entry with one position and one request id. A batch that is refused is
     refused as its first member that failed would be, with the same status, reason
     and details, and with two more keys in ErrorInfo.metadata: batch_index, the
-    index of that member from 0, and batch_not_tried, how many came after it. A
-    batch may also travel as a Command, with the same effect.
+    index of that member from 0, and batch_not_tried, how many came after it. Field
+    rules of all members are checked before the first member is decided: a member
+    that breaks one refuses the batch, whatever those before it would have come to.
+    A batch may also travel as a Command, with the same effect.
     """
 
     Pipeline: grpc.aio.StreamStreamMultiCallable[
@@ -115,8 +119,10 @@ class CommandServiceServicer(metaclass=abc.ABCMeta):
         one entry with one position and one request id. A batch that is refused is
         refused as its first member that failed would be, with the same status, reason
         and details, and with two more keys in ErrorInfo.metadata: batch_index, the
-        index of that member from 0, and batch_not_tried, how many came after it. A
-        batch may also travel as a Command, with the same effect.
+        index of that member from 0, and batch_not_tried, how many came after it. Field
+        rules of all members are checked before the first member is decided: a member
+        that breaks one refuses the batch, whatever those before it would have come to.
+        A batch may also travel as a Command, with the same effect.
         """
 
     @abc.abstractmethod

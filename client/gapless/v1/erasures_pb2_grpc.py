@@ -74,8 +74,10 @@ class ErasureServiceServicer(object):
     """
 
     def RedactMessage(self, request, context):
-        """Erases the content of one message, reply or tombstone. Nothing left to erase:
-        changed=false. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND refuse it.
+        """Erases the content of one message, reply or tombstone. Nothing left to erase, or
+        a message that never had a body or attributes: changed=false; one that was edited
+        or deleted counts as having had them. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND
+        refuse it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,8 +37,10 @@ class ErasureServiceStub:
         gapless.v1.erasures_pb2.RedactMessageRequest,
         gapless.v1.erasures_pb2.RedactMessageResponse,
     ]
-    """Erases the content of one message, reply or tombstone. Nothing left to erase:
-    changed=false. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND refuse it.
+    """Erases the content of one message, reply or tombstone. Nothing left to erase, or
+    a message that never had a body or attributes: changed=false; one that was edited
+    or deleted counts as having had them. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND
+    refuse it.
     """
 
     RedactUser: grpc.UnaryUnaryMultiCallable[
@@ -71,8 +73,10 @@ class ErasureServiceAsyncStub:
         gapless.v1.erasures_pb2.RedactMessageRequest,
         gapless.v1.erasures_pb2.RedactMessageResponse,
     ]
-    """Erases the content of one message, reply or tombstone. Nothing left to erase:
-    changed=false. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND refuse it.
+    """Erases the content of one message, reply or tombstone. Nothing left to erase, or
+    a message that never had a body or attributes: changed=false; one that was edited
+    or deleted counts as having had them. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND
+    refuse it.
     """
 
     RedactUser: grpc.aio.UnaryUnaryMultiCallable[
@@ -107,8 +111,10 @@ class ErasureServiceServicer(metaclass=abc.ABCMeta):
         request: gapless.v1.erasures_pb2.RedactMessageRequest,
         context: _ServicerContext,
     ) -> typing.Union[gapless.v1.erasures_pb2.RedactMessageResponse, collections.abc.Awaitable[gapless.v1.erasures_pb2.RedactMessageResponse]]:
-        """Erases the content of one message, reply or tombstone. Nothing left to erase:
-        changed=false. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND refuse it.
+        """Erases the content of one message, reply or tombstone. Nothing left to erase, or
+        a message that never had a body or attributes: changed=false; one that was edited
+        or deleted counts as having had them. CHANNEL_NOT_FOUND or MESSAGE_NOT_FOUND
+        refuse it.
         """
 
     @abc.abstractmethod

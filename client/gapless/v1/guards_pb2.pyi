@@ -24,6 +24,13 @@ class Guard(google.protobuf.message.Message):
     or what it names does not exist, the command is refused with
     FAILED_PRECONDITION, reason GUARD_FAILED, which says which guard, what it
     expected and what it found.
+
+    Guards are part of what a request id stands for: a command that was committed, sent
+    again with other guards or with none, is FAILED_PRECONDITION, reason
+    REQUEST_ID_REUSED. A lock that is acquired anew has another fencing token. So a job
+    that runs again under a new lock must use other request ids, which make other
+    commands (EventService.GetRequest says what became of the earlier ones), or do
+    without that guard in every run.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -35,6 +35,13 @@ class ReservationServiceStub(object):
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     def __init__(self, channel):
@@ -105,6 +112,13 @@ class ReservationServiceServicer(object):
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     def ReserveNumber(self, request, context):
@@ -267,6 +281,13 @@ class ReservationService(object):
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     @staticmethod

@@ -27,6 +27,13 @@ class ReservationServiceStub:
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -127,6 +134,13 @@ class ReservationServiceAsyncStub:
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     ReserveNumber: grpc.aio.UnaryUnaryMultiCallable[
@@ -226,6 +240,13 @@ class ReservationServiceServicer(metaclass=abc.ABCMeta):
     is swept: by CleanUpPool, by a new reservation of the same owner and key, or by
     a reservation that finds no room otherwise. Every call is NOT_FOUND, reason
     POOL_NOT_FOUND, if there is no such pool.
+
+    The time to live is counted on a clock that never jumps and that stands still
+    while the service is down. After a restart it goes on from the newest entry of the
+    log: time after that entry does not count, although the service was up. So a
+    reservation may live longer than asked for, across a restart, and never shorter.
+    And as expiring, unlike that of a lock, is no entry, one that was shown as expired
+    may be alive again, if nothing was committed between its end and the restart.
     """
 
     @abc.abstractmethod

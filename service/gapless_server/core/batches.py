@@ -26,6 +26,7 @@ from gapless_server.core.guards import TypedGuard, guards_of, require
 from gapless_server.core.plain import Plain, to_message
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.state import Moment, State
+from gapless_server.core.validation import below
 
 BATCH_COMMANDS_MAX = 1000
 
@@ -49,16 +50,16 @@ _new_result: Callable[..., CommandResult] = CommandResult
 class MemberRefused(Refused):
     """The refusal of a whole batch: that of its first member that failed, and where it stood."""
 
-    def __init__(self, member: Refused, path: str, index: int, not_tried: int) -> None:
-        faults = tuple(
-            FieldFault(f"{path}.{fault.field}", fault.description) for fault in member.faults
-        )
+    def __init__(
+        self, member: Refused, path: str, index: int, not_tried: int, faults: Sequence[FieldFault]
+    ) -> None:
+        """`path` names the member, and `faults` its bad fields, from the batch on."""
         metadata = dict(member.metadata)
         if faults and "field" in metadata:
             metadata["field"] = faults[0].field
         super().__init__(
             member.reason,
-            faults=faults,
+            faults=tuple(faults),
             retry_after_seconds=member.retry_after_seconds,
             **metadata,
             batch_index=index,
@@ -131,7 +132,8 @@ class TypedBatch:
             except Refused as refusal:
                 path = f"commands[{index}].{member.field}"
                 not_tried = len(self.members) - index - 1
-                raise MemberRefused(refusal, path, index, not_tried) from refusal
+                faults = below(path, refusal.faults)
+                raise MemberRefused(refusal, path, index, not_tried, faults) from refusal
             result = _new_result(**{member.field: to_message(decision.response)})
             events_bytes += sum(map(_size, decision.events))
             response_bytes += result.ByteSize()

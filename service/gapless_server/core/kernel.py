@@ -22,7 +22,7 @@ from gapless_server.compiled import AVAILABLE
 from gapless_server.core.alarms import Thing
 from gapless_server.core.audit import Audit
 from gapless_server.core.audit import Auditor as Auditor  # kinds find here all they register
-from gapless_server.core.batches import BATCH_COMMANDS_MAX, EXECUTE_BATCH, TypedBatch
+from gapless_server.core.batches import BATCH_COMMANDS_MAX, EXECUTE_BATCH, MemberRefused, TypedBatch
 from gapless_server.core.commands import CommandType, Decide, LongCommand, TypedCommand
 from gapless_server.core.commands import Context as Context
 from gapless_server.core.commands import Decision as Decision
@@ -74,7 +74,8 @@ class Erasure(NamedTuple):
 class Expiry(NamedTuple):
     """How things of a kind end by themselves, each known by a key.
 
-    Evolvers set `state.alarms` for whatever gets an end; an end may move to later by itself.
+    Evolvers set `state.alarms` for whatever gets an end, and drop them for what has ended; an end
+    may move to later by itself.
     """
 
     # keys(state): everything that has an end.
@@ -267,10 +268,14 @@ class Kernel:
                 commands=len(batch.commands),
                 commands_max=self._batch_commands_max,
             )
-        members = [
-            self._typed_member(member, f"commands[{index}]")
-            for index, member in enumerate(batch.commands)
-        ]
+        members = []
+        for index, member in enumerate(batch.commands):
+            path = f"commands[{index}]"
+            try:
+                members.append(self._typed_member(member, path))
+            except Refused as refusal:
+                not_tried = len(batch.commands) - index - 1
+                raise MemberRefused(refusal, path, index, not_tried, refusal.faults) from refusal
         return TypedBatch(batch, members, self._guards.typed(batch.guards), self.evolve)
 
     def _typed_member(self, member: Command, path: str) -> TypedCommand:

@@ -69,7 +69,7 @@ class State:
 
     def __init__(self, table_classes: Iterable[Callable[[UndoLog], Any]]) -> None:
         self.undo = UndoLog()
-        self.alarms = Alarms()
+        self.alarms = Alarms(self.undo)
         self._tables: dict[Any, Any] = {
             table_class: table_class(self.undo) for table_class in table_classes
         }

@@ -118,7 +118,7 @@ BUGS = (
         (
             Edit(
                 _BATCHES,
-                "                raise MemberRefused(refusal, path, index, not_tried)"
+                "                raise MemberRefused(refusal, path, index, not_tried, faults)"
                 " from refusal\n",
                 "                continue\n",
             ),

@@ -20,7 +20,13 @@ MESSAGES_SEEN_MAX: Final = 1000
 
 
 def _positions(row: MessageRow) -> list[int]:
-    """Returns the positions that have the content; none if it was erased."""
+    """Returns the positions that have the content; none if it was erased, or never had any.
+
+    A message that was edited or deleted shows no longer what it had when it was posted.
+    """
+    shows_all = not row.edit_positions and not row.delete_time_us
+    if shows_all and not row.has_body and not row.attributes:
+        return []
     posted = [row.post_position] if row.post_position else []
     return [*posted, *row.edit_positions]
 

@@ -46,6 +46,7 @@ def ended(
     tables = state.of(LockTables)
     tables.locks.delete(ALL, event.lock_id)
     tables.by_holder.delete(event.holder_id, event.lock_id)
+    state.alarms.drop(Thing(KIND_NAME, event.lock_id))
 
 
 def all_ended(state: State, _event: restores_pb2.LogRestored, _moment: Moment) -> None:
@@ -54,6 +55,7 @@ def all_ended(state: State, _event: restores_pb2.LogRestored, _moment: Moment) -
     for lock_id, row in list(tables.locks.scan(ALL)):
         tables.locks.delete(ALL, lock_id)
         tables.by_holder.delete(row.holder_id, lock_id)
+        state.alarms.drop(Thing(KIND_NAME, lock_id))
 
 
 def held_locks(state: State) -> Iterator[str]:
