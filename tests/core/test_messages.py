@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gapless.v1.channels_pb2 import ChannelArchived, ChannelCreated
@@ -111,7 +112,23 @@ class TestPost:
         story.then_refused(post(channel_id="x"), "CHANNEL_NOT_FOUND")
 
 
+def row_bytes(story: Story, message_id: str) -> int:
+    """Returns how large the row of a message is, which every change of it writes anew."""
+    row = story.state.of(MessageTables).messages.get(GENERAL, message_id)
+    return len(msgspec.msgpack.encode(row))
+
+
 class TestEdit:
+    def test_g7_a_message_takes_no_more_room_for_having_been_edited_often(
+        self, story: Story
+    ) -> None:
+        story.given(post("m"), edit("m"))
+        once = row_bytes(story, "m")
+
+        story.given(*(edit("m") for _ in range(50)))
+
+        assert row_bytes(story, "m") == once
+
     def test_an_edit_replaces_the_content_and_keeps_the_sequence(self, story: Story) -> None:
         story.given(
             PostMessageRequest(

@@ -25,7 +25,7 @@ cdef inline int pack_message_row(
     row.size = 0
     cdef Py_ssize_t texts = post.sender_id.size + _size(post.content_type)
     reserve(row, OVERHEAD_MAX + texts + _size(post.data))
-    put_byte(row, 0x9F)  # an array of 15
+    put_byte(row, 0x9E)  # an array of 14
     pack_integer(row, sequence)
     pack_text(row, frame.bytes_of(post.sender_id), post.sender_id.size)
     pack_bytes(row, frame.bytes_of(post.data), _size(post.data))
@@ -39,6 +39,5 @@ cdef inline int pack_message_row(
     pack_integer(row, 0)
     put_byte(row, 0xC3 if post.body.size >= 0 else 0xC2)
     pack_integer(row, position)
-    put_byte(row, 0x90)  # positions of edits: none
     pack_integer(row, 0)  # never erased
     return 0

@@ -19,29 +19,30 @@ MESSAGES_ERASED_MAX: Final = 100
 MESSAGES_SEEN_MAX: Final = 1000
 
 
-def _positions(row: MessageRow) -> list[int]:
+def _positions(state: State, channel_id: str, message_id: str, row: MessageRow) -> list[int]:
     """Returns the positions that have the content; none if it was erased, or never had any.
 
     A message that was edited or deleted shows no longer what it had when it was posted.
     """
-    shows_all = not row.edit_positions and not row.delete_time_us
+    shows_all = not row.edit_time_us and not row.delete_time_us
     if shows_all and not row.has_body and not row.attributes:
         return []
     posted = [row.post_position] if row.post_position else []
-    return [*posted, *row.edit_positions]
+    edits = state.of(MessageTables).edits.scan((channel_id, message_id))
+    return [*posted, *(position for position, _ in edits)]
 
 
 def _redacted(
     command: erasures_pb2.RedactMessageRequest | erasures_pb2.RedactUserRequest,
     message_id: str,
-    row: MessageRow,
+    positions: list[int],
 ) -> erasures_pb2.MessageRedacted:
     return erasures_pb2.MessageRedacted(
         channel_id=command.channel_id,
         message_id=message_id,
         requested_by=command.requested_by,
         reason=command.reason,
-        erased_positions=_positions(row),
+        erased_positions=positions,
     )
 
 
@@ -49,7 +50,8 @@ def _redact_message(
     state: State, command: erasures_pb2.RedactMessageRequest, _context: Context
 ) -> Decision:
     row = require_message(state, command.channel_id, command.message_id)
-    events = [_redacted(command, command.message_id, row)] if _positions(row) else []
+    positions = _positions(state, command.channel_id, command.message_id, row)
+    events = [_redacted(command, command.message_id, positions)] if positions else []
     return Decision(events, erasures_pb2.RedactMessageResponse())
 
 
@@ -63,8 +65,10 @@ def _redact_user(
     seen_last, seen = "", 0
     for message_id, row in islice(rows, MESSAGES_SEEN_MAX):
         seen_last, seen = message_id, seen + 1
-        if row.sender_id == command.sender_id and _positions(row):
-            events.append(_redacted(command, message_id, row))
+        if row.sender_id != command.sender_id:
+            continue
+        if positions := _positions(state, command.channel_id, message_id, row):
+            events.append(_redacted(command, message_id, positions))
             if len(events) == MESSAGES_ERASED_MAX:
                 break
     may_have_more = seen == MESSAGES_SEEN_MAX or len(events) == MESSAGES_ERASED_MAX
@@ -83,10 +87,11 @@ def _erased(state: State, event: erasures_pb2.MessageRedacted, moment: Moment) -
         attributes=(),
         has_body=False,
         post_position=0,
-        edit_positions=(),
         redact_time_us=moment.time_us,
     )
-    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
+    tables = state.of(MessageTables)
+    tables.messages.put(event.channel_id, event.message_id, row)
+    tables.edits.drop((event.channel_id, event.message_id))
 
 
 def _clear(event: erasures_pb2.MessageRedacted, old: object) -> None:

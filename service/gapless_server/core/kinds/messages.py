@@ -210,7 +210,6 @@ def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> 
     old = require_message(state, event.channel_id, event.message_id)
     row = msgspec.structs.replace(
         old,
-        edit_positions=(*old.edit_positions, moment.position),
         data=event.body.data,
         content_type=event.body.content_type,
         has_body=event.HasField("body"),
@@ -218,7 +217,9 @@ def _edited(state: State, event: messages_pb2.MessageEdited, moment: Moment) -> 
         version=event.version,
         edit_time_us=moment.time_us,
     )
-    state.of(MessageTables).messages.put(event.channel_id, event.message_id, row)
+    tables = state.of(MessageTables)
+    tables.messages.put(event.channel_id, event.message_id, row)
+    tables.edits.put((event.channel_id, event.message_id), moment.position, True)
 
 
 def _deleted(state: State, event: messages_pb2.MessageDeleted, moment: Moment) -> None:

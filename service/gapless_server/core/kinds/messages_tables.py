@@ -22,10 +22,8 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parent_message_id: str = ""  # empty: not a reply
     thread_sequence: int = 0  # 0: not a reply
     has_body: bool = True
-    # Where in the log the content stands: the entries that posted and edited it. 0 and none once
-    # it was erased.
+    # Where in the log the content stands that was posted; 0 once it was erased.
     post_position: int = 0
-    edit_positions: tuple[int, ...] = ()
     redact_time_us: int = 0  # 0: never
 
 
@@ -40,8 +38,13 @@ class ThreadRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class MessageTables:
-    """Messages by channel and id, and the threads below them."""
+    """Messages by channel and id, and the threads below them.
+
+    `edits` has, by channel and message, where in the log what it was edited to stands, until that
+    is erased. Not in the row, so that an edit costs the same however many there were.
+    """
 
     def __init__(self, undo: UndoLog) -> None:
+        self.edits: PartitionedTable[tuple[str, str], int, bool] = PartitionedTable(undo, bool)
         self.messages: PartitionedTable[str, str, MessageRow] = PartitionedTable(undo, MessageRow)
         self.threads: PartitionedTable[str, str, ThreadRow] = PartitionedTable(undo, ThreadRow)
