@@ -94,7 +94,7 @@ class SqliteCheckpoint:
         # Tables that the file has; a read of any other finds nothing.
         self._tables: dict[str, ChunkTable] = {}
         self._sum = PageSum(path)
-        # Commits whose pages the sum does not have yet.
+        # Commits whose pages the sum does not have yet. Counted in the thread of the connection.
         self._commits = 0
 
     @property
@@ -186,37 +186,42 @@ class SqliteCheckpoint:
                 table.written()
             # From here on it is read, whether the sum can be written now or with the next one.
             self._at = at
-            self._commits += 1
-            await self._count("PASSIVE")
+            await self._in_writer_thread(lambda connection: self._count(connection, "PASSIVE"))
 
     async def scrub(self) -> bool:
-        """Writes the whole file anew, and empties the write-ahead log."""
+        """Writes the whole file anew, and empties the write-ahead log.
+
+        One piece of work for the thread: whoever waits for it may be cancelled, as by a stop, and
+        what was committed then has to count all the same. `close` comes after it.
+        """
         if self._writer is None:
             return True
         async with self._exclusive:
-            # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
-            await self._writer.execute_fetchall("VACUUM")
-            self._commits += 1
-            # As every commit that the sum is told of, it ends with the number of the sum.
-            await self._in_writer_thread(lambda connection: self._write_meta(connection, self._at))
-            self._commits += 1
-            return await self._count("TRUNCATE")
+            at = self._at
+            done: bool = await self._in_writer_thread(
+                lambda connection: self._scrub(connection, at)
+            )
+            return done
 
-    async def _count(self, mode: str) -> bool:
+    def _scrub(self, connection: sqlite3.Connection, at: CheckpointHead) -> bool:
+        # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
+        connection.execute("VACUUM")
+        self._commits += 1
+        # As every commit that the sum is told of, it ends with the number of the sum.
+        self._write_meta(connection, at)
+        self._commits += 1
+        return self._count(connection, "TRUNCATE")
+
+    def _count(self, connection: sqlite3.Connection, mode: str) -> bool:
         """Makes what was committed count, and moves it out of the write-ahead log.
 
         Returns False if a reader still needs the log.
         """
-
-        def count(connection: sqlite3.Connection) -> bool:
-            self._sum.note(self._commits)
-            self._commits = 0
-            query = f"PRAGMA wal_checkpoint({mode})"
-            [[busy, _pages, _moved]] = connection.execute(query).fetchall()
-            return not busy
-
-        moved: bool = await self._in_writer_thread(count)
-        return moved
+        self._sum.note(self._commits)
+        self._commits = 0
+        query = f"PRAGMA wal_checkpoint({mode})"
+        [[busy, _pages, _moved]] = connection.execute(query).fetchall()
+        return not busy
 
     def _write(
         self,
@@ -244,6 +249,7 @@ class SqliteCheckpoint:
             write_requests(connection, requests, shards)
             self._write_meta(connection, at)
             connection.execute("COMMIT")
+            self._commits += 1
         except BaseException:
             # A full disk has taken it back already.
             if connection.in_transaction:

@@ -1,0 +1,55 @@
+"""A checkpoint whose file is written anew, so that nothing erased remains, is none the worse."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gapless_server.checkpoint.port import RequestPairs
+from gapless_server.checkpoint.sqlite import SqliteCheckpoint, SqliteCheckpointStore
+from tests.checkpoint.test_checkpoint_files import HEAD, NAME, NEXT_HEAD, written
+
+
+async def while_it_scrubs(checkpoint: SqliteCheckpoint, look: Callable[[], None]) -> None:
+    """Has SQLite call `look` now and then, in the thread that scrubs."""
+
+    def every_few_steps() -> int:
+        look()
+        return 0
+
+    await checkpoint._in_writer_thread(
+        lambda connection: connection.set_progress_handler(every_few_steps, 10)
+    )
+
+
+@pytest.mark.parametrize("further_write", [False, True])
+async def test_c1_a_scrub_that_a_stop_breaks_off_leaves_a_checkpoint_that_counts(
+    tmp_path: Path, further_write: bool
+) -> None:
+    checkpoint = await written(tmp_path, [(b"k", b"row")])
+    is_under_way, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        is_under_way.set()
+        go_on.wait()
+
+    await while_it_scrubs(checkpoint, hold)
+    scrub = asyncio.create_task(checkpoint.scrub())
+    await asyncio.to_thread(is_under_way.wait)
+    scrub.cancel()
+    await asyncio.wait([scrub])
+    go_on.set()
+    if further_write:
+        await checkpoint.write(NEXT_HEAD, [("T", [(b"l", b"row")])], RequestPairs(), [])
+    await checkpoint.close()
+
+    again = await SqliteCheckpointStore(tmp_path).open(NAME, "one")
+
+    assert scrub.cancelled()
+    assert again.at == (NEXT_HEAD if further_write else HEAD)
+    assert again.get("T", b"k") == b"row"
+    await again.close()
