@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -53,3 +57,27 @@ async def test_c1_a_scrub_that_a_stop_breaks_off_leaves_a_checkpoint_that_counts
     assert again.at == (NEXT_HEAD if further_write else HEAD)
     assert again.get("T", b"k") == b"row"
     await again.close()
+
+
+async def test_g7_a_scrub_does_not_wait_for_a_reader_and_writes_the_file_anew_only_once(
+    tmp_path: Path,
+) -> None:
+    rows: list[tuple[bytes, bytes | None]] = [(b"%d" % n, os.urandom(5000)) for n in range(100)]
+    checkpoint = await written(tmp_path, sorted(rows))
+    database, log = tmp_path / f"{NAME}.state", tmp_path / f"{NAME}.state-wal"
+    begin = monotonic()
+
+    with closing(sqlite3.connect(database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM T").fetchall()
+        done = [await checkpoint.scrub() for _ in range(5)]
+        seconds = monotonic() - begin
+        # One copy of all rows, and a page for each try.
+        rewritten_bytes = log.stat().st_size
+    done.append(await checkpoint.scrub())
+
+    assert done == [False] * 5 + [True]
+    assert seconds < 4  # the default is to wait for 5 s, each time
+    assert rewritten_bytes < 2 * database.stat().st_size
+    assert log.stat().st_size == 0
+    await checkpoint.close()

@@ -96,6 +96,8 @@ class SqliteCheckpoint:
         self._sum = PageSum(path)
         # Commits whose pages the sum does not have yet. Counted in the thread of the connection.
         self._commits = 0
+        # Whether the whole file was written anew since the last write.
+        self._is_rewritten = False
 
     @property
     def at(self) -> CheckpointHead:
@@ -204,13 +206,22 @@ class SqliteCheckpoint:
             return done
 
     def _scrub(self, connection: sqlite3.Connection, at: CheckpointHead) -> bool:
-        # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
-        connection.execute("VACUUM")
-        self._commits += 1
+        # Once is enough, however long a reader keeps the write-ahead log, which has all of it then.
+        if not self._is_rewritten:
+            # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
+            connection.execute("VACUUM")
+            self._commits += 1
+            self._is_rewritten = True
         # As every commit that the sum is told of, it ends with the number of the sum.
         self._write_meta(connection, at)
         self._commits += 1
-        return self._count(connection, "TRUNCATE")
+        # A reader is not waited for: checkpoints wait for this thread, and rounds for them.
+        [[busy_ms]] = connection.execute("PRAGMA busy_timeout").fetchall()
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            return self._count(connection, "TRUNCATE")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def _count(self, connection: sqlite3.Connection, mode: str) -> bool:
         """Makes what was committed count, and moves it out of the write-ahead log.
@@ -250,6 +261,7 @@ class SqliteCheckpoint:
             self._write_meta(connection, at)
             connection.execute("COMMIT")
             self._commits += 1
+            self._is_rewritten = False
         except BaseException:
             # A full disk has taken it back already.
             if connection.in_transaction:
