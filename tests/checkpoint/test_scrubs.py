@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -81,3 +81,36 @@ async def test_g7_a_scrub_does_not_wait_for_a_reader_and_writes_the_file_anew_on
     assert rewritten_bytes < 2 * database.stat().st_size
     assert log.stat().st_size == 0
     await checkpoint.close()
+
+
+async def test_g7_a_scrub_has_its_copy_in_a_file_beside_the_checkpoint_and_not_in_memory(
+    tmp_path: Path,
+) -> None:
+    # More than the connection's caches hold.
+    rows: list[tuple[bytes, bytes | None]] = [(b"%d" % n, os.urandom(5000)) for n in range(2000)]
+    directory = tmp_path / "an owner's"
+    directory.mkdir()
+    checkpoint = await written(directory, sorted(rows))
+    sizes = [0]
+
+    def look() -> None:
+        sizes.extend(deleted_files_in(directory))
+
+    await while_it_scrubs(checkpoint, look)
+    assert await checkpoint.scrub()
+
+    assert max(sizes) > 2_000_000
+    [[mode]] = await checkpoint._fetch("PRAGMA temp_store")
+    assert mode == 2  # in memory, for everything else
+    await checkpoint.close()
+
+
+def deleted_files_in(directory: Path) -> list[int]:
+    """Returns the sizes of files that this process has open and that have no name any more."""
+    sizes = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            name = str(descriptor.readlink())
+            if name.startswith(f"{directory}/") and name.endswith(" (deleted)"):
+                sizes.append(descriptor.stat().st_size)
+    return sizes

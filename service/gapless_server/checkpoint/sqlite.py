@@ -36,6 +36,7 @@ from gapless_server.checkpoint.request_tables import (
     read_requests,
     write_requests,
 )
+from gapless_server.checkpoint.rewriting import write_anew
 from gapless_server.checkpoint.seals import Sealer
 from gapless_server.checkpoint.write_ahead_log import PAGE_BYTES
 from gapless_server.journal.port import Head
@@ -209,7 +210,7 @@ class SqliteCheckpoint:
         # Once is enough, however long a reader keeps the write-ahead log, which has all of it then.
         if not self._is_rewritten:
             # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
-            connection.execute("VACUUM")
+            write_anew(connection, self._path.parent)
             self._commits += 1
             self._is_rewritten = True
         # As every commit that the sum is told of, it ends with the number of the sum.
@@ -299,7 +300,7 @@ class SqliteCheckpoint:
             # The sum of the pages must not be on the disk before they are.
             "PRAGMA synchronous = FULL",
             "PRAGMA secure_delete = ON",
-            # What a statement may have to take back is as much as it writes.
+            # What a statement may have to take back is as much as it writes; see rewriting.py, too.
             "PRAGMA temp_store = MEMORY",
             # Pages are moved once the sum has them.
             "PRAGMA wal_autocheckpoint = 0",
