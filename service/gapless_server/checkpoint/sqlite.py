@@ -111,6 +111,8 @@ class SqliteCheckpoint:
         The file comes into being with the first write, so that reading leaves nothing behind.
         """
         if not self._path.exists():
+            # Whoever deleted it may have left its sum, with numbers that a new file begins below.
+            self._forget()
             return
         try:
             await asyncio.to_thread(self._sum.restore)
