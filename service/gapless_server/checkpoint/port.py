@@ -122,5 +122,8 @@ class CheckpointStore(Protocol):
     """The checkpoints of a service, by the name of their namespace."""
 
     async def open(self, namespace: str, incarnation: str) -> Checkpoint:
-        """Opens the checkpoint of a log; an empty one, if there is none that can be used (C3)."""
+        """Opens the checkpoint of a log; an empty one, if there is none that can be used (C3).
+
+        Raises OSError if that cannot be said just now, as without a file handle or memory.
+        """
         ...

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from gapless_server.checkpoint.chunks import ChunkTable
+from gapless_server.checkpoint.damage import cannot_be_used
 from gapless_server.checkpoint.page_sum import PageSum, sum_path
 from gapless_server.checkpoint.port import (
     Changes,
@@ -109,6 +110,7 @@ class SqliteCheckpoint:
         """Opens the file, if there is one. One that cannot be used is thrown away.
 
         The file comes into being with the first write, so that reading leaves nothing behind.
+        Raises OSError if the file cannot be had just now: it may be good.
         """
         if not self._path.exists():
             # Whoever deleted it may have left its sum, with numbers that a new file begins below.
@@ -118,14 +120,10 @@ class SqliteCheckpoint:
             await asyncio.to_thread(self._sum.restore)
             await self._connect()
             usable = await self._read_meta()
-        except (
-            Damaged,
-            sqlite3.DatabaseError,
-            OSError,
-            ValueError,
-            KeyError,
-            msgspec.MsgspecError,
-        ) as error:
+        except Exception as error:
+            if not cannot_be_used(error):
+                await self.close()
+                raise OSError(f"{self._path}: {error}") from error
             _log.warning("checkpoint_damaged", path=str(self._path), description=str(error))
             usable = False
         if not usable:
