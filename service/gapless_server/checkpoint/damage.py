@@ -41,6 +41,7 @@ _UNREADABLE: Final = frozenset(
         sqlite3.SQLITE_IOERR_CORRUPTFS,
     }
 )
+_DAMAGES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 # What is left of an extended code of SQLite without its extension.
 _PRIMARY_CODE: Final = 0xFF
 
@@ -54,3 +55,14 @@ def cannot_be_used(error: Exception) -> bool:
         return error.errno == errno.EIO
     # The others are what reading a head that is none comes to.
     return isinstance(error, (Damaged, msgspec.MsgspecError, ValueError, KeyError, TypeError))
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error beside the opening says for sure that the file is not what was written.
+
+    What else a write comes to is tried again: a disk may be full, or fail for a while.
+    """
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        return code is not None and code & _PRIMARY_CODE in _DAMAGES
+    return isinstance(error, (Damaged, msgspec.MsgspecError))

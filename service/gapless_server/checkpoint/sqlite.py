@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from gapless_server.checkpoint.chunks import ChunkTable
-from gapless_server.checkpoint.damage import cannot_be_used
+from gapless_server.checkpoint.damage import cannot_be_used, is_damage
 from gapless_server.checkpoint.page_sum import PageSum, sum_path
 from gapless_server.checkpoint.port import (
     Changes,
@@ -162,9 +162,12 @@ class SqliteCheckpoint:
             raise self._damaged(str(error)) from error
 
     async def load_requests(self, loader: RequestLoader) -> None:
-        """Hands over what is stored of the request index. Raises Damaged."""
+        """Hands over what is stored of the request index. Raises Damaged or OSError."""
         if self._writer is not None:
-            await self._in_writer_thread(lambda connection: read_requests(connection, loader))
+            try:
+                await self._in_writer_thread(lambda connection: read_requests(connection, loader))
+            except sqlite3.Error as error:
+                raise OSError(f"{self._path}: {error}") from error
 
     async def write(
         self,
@@ -173,7 +176,7 @@ class SqliteCheckpoint:
         requests: RequestPairs,
         shards: list[RequestShard],
     ) -> None:
-        """Moves the checkpoint to `at`, in one transaction."""
+        """Moves the checkpoint to `at`, in one transaction. Raises Damaged."""
         async with self._exclusive:
             if self._writer is None:
                 try:
@@ -271,9 +274,17 @@ class SqliteCheckpoint:
         return tables
 
     async def _in_writer_thread(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Runs `work` with the connection in its thread: encoding rows is not for the loop."""
+        """Runs `work` with the connection in its thread: encoding rows is not for the loop.
+
+        Raises Damaged.
+        """
         assert self._writer is not None
-        return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+        try:
+            return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+        except Exception as error:
+            if is_damage(error):
+                raise self._damaged(str(error)) from error
+            raise
 
     def _write_meta(self, connection: sqlite3.Connection, at: CheckpointHead) -> None:
         values = {
