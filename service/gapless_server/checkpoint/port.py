@@ -88,7 +88,7 @@ class Checkpoint(RowStore, Protocol):
     async def load_requests(self, loader: RequestLoader) -> None:
         """Hands over the shards of the request index, and then what came after them.
 
-        In another thread; nobody else may use the loader meanwhile. Raises Damaged.
+        In another thread; nobody else may use the loader meanwhile. Raises Damaged or OSError.
         """
         ...
 
@@ -103,13 +103,14 @@ class Checkpoint(RowStore, Protocol):
 
         `requests` is added to what is stored of the request index. `shards` take the place of their
         older selves; they have all of `requests`. `changes` is read in another thread.
+        Raises Damaged if what it has to add to is not what was written.
         """
         ...
 
     async def scrub(self) -> bool:
         """Overwrites what no row has any more, in every file.
 
-        Takes time in proportion to the state. Returns False if that has to wait.
+        Takes time in proportion to the state. Returns False if that has to wait. Raises Damaged.
         """
         ...
 
@@ -122,5 +123,8 @@ class CheckpointStore(Protocol):
     """The checkpoints of a service, by the name of their namespace."""
 
     async def open(self, namespace: str, incarnation: str) -> Checkpoint:
-        """Opens the checkpoint of a log; an empty one, if there is none that can be used (C3)."""
+        """Opens the checkpoint of a log; an empty one, if there is none that can be used (C3).
+
+        Raises OSError if that cannot be said just now, as without a file handle or memory.
+        """
         ...

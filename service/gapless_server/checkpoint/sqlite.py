@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from gapless_server.checkpoint.chunks import ChunkTable
+from gapless_server.checkpoint.damage import cannot_be_used, is_damage
 from gapless_server.checkpoint.page_sum import PageSum, sum_path
 from gapless_server.checkpoint.port import (
     Changes,
@@ -36,6 +37,7 @@ from gapless_server.checkpoint.request_tables import (
     read_requests,
     write_requests,
 )
+from gapless_server.checkpoint.rewriting import write_anew
 from gapless_server.checkpoint.seals import Sealer
 from gapless_server.checkpoint.write_ahead_log import PAGE_BYTES
 from gapless_server.journal.port import Head
@@ -94,8 +96,10 @@ class SqliteCheckpoint:
         # Tables that the file has; a read of any other finds nothing.
         self._tables: dict[str, ChunkTable] = {}
         self._sum = PageSum(path)
-        # Commits whose pages the sum does not have yet.
+        # Commits whose pages the sum does not have yet. Counted in the thread of the connection.
         self._commits = 0
+        # Whether the whole file was written anew since the last write.
+        self._is_rewritten = False
 
     @property
     def at(self) -> CheckpointHead:
@@ -106,21 +110,20 @@ class SqliteCheckpoint:
         """Opens the file, if there is one. One that cannot be used is thrown away.
 
         The file comes into being with the first write, so that reading leaves nothing behind.
+        Raises OSError if the file cannot be had just now: it may be good.
         """
         if not self._path.exists():
+            # Whoever deleted it may have left its sum, with numbers that a new file begins below.
+            self._forget()
             return
         try:
             await asyncio.to_thread(self._sum.restore)
             await self._connect()
             usable = await self._read_meta()
-        except (
-            Damaged,
-            sqlite3.DatabaseError,
-            OSError,
-            ValueError,
-            KeyError,
-            msgspec.MsgspecError,
-        ) as error:
+        except Exception as error:
+            if not cannot_be_used(error):
+                await self.close()
+                raise OSError(f"{self._path}: {error}") from error
             _log.warning("checkpoint_damaged", path=str(self._path), description=str(error))
             usable = False
         if not usable:
@@ -159,9 +162,12 @@ class SqliteCheckpoint:
             raise self._damaged(str(error)) from error
 
     async def load_requests(self, loader: RequestLoader) -> None:
-        """Hands over what is stored of the request index. Raises Damaged."""
+        """Hands over what is stored of the request index. Raises Damaged or OSError."""
         if self._writer is not None:
-            await self._in_writer_thread(lambda connection: read_requests(connection, loader))
+            try:
+                await self._in_writer_thread(lambda connection: read_requests(connection, loader))
+            except sqlite3.Error as error:
+                raise OSError(f"{self._path}: {error}") from error
 
     async def write(
         self,
@@ -170,7 +176,7 @@ class SqliteCheckpoint:
         requests: RequestPairs,
         shards: list[RequestShard],
     ) -> None:
-        """Moves the checkpoint to `at`, in one transaction."""
+        """Moves the checkpoint to `at`, in one transaction. Raises Damaged."""
         async with self._exclusive:
             if self._writer is None:
                 try:
@@ -186,37 +192,51 @@ class SqliteCheckpoint:
                 table.written()
             # From here on it is read, whether the sum can be written now or with the next one.
             self._at = at
-            self._commits += 1
-            await self._count("PASSIVE")
+            await self._in_writer_thread(lambda connection: self._count(connection, "PASSIVE"))
 
     async def scrub(self) -> bool:
-        """Writes the whole file anew, and empties the write-ahead log."""
+        """Writes the whole file anew, and empties the write-ahead log.
+
+        One piece of work for the thread: whoever waits for it may be cancelled, as by a stop, and
+        what was committed then has to count all the same. `close` comes after it.
+        """
         if self._writer is None:
             return True
         async with self._exclusive:
-            # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
-            await self._writer.execute_fetchall("VACUUM")
-            self._commits += 1
-            # As every commit that the sum is told of, it ends with the number of the sum.
-            await self._in_writer_thread(lambda connection: self._write_meta(connection, self._at))
-            self._commits += 1
-            return await self._count("TRUNCATE")
+            at = self._at
+            done: bool = await self._in_writer_thread(
+                lambda connection: self._scrub(connection, at)
+            )
+            return done
 
-    async def _count(self, mode: str) -> bool:
+    def _scrub(self, connection: sqlite3.Connection, at: CheckpointHead) -> bool:
+        # Once is enough, however long a reader keeps the write-ahead log, which has all of it then.
+        if not self._is_rewritten:
+            # Not only the rows that are gone: SQLite leaves copies of others where it splits pages.
+            write_anew(connection, self._path.parent)
+            self._commits += 1
+            self._is_rewritten = True
+        # As every commit that the sum is told of, it ends with the number of the sum.
+        self._write_meta(connection, at)
+        self._commits += 1
+        # A reader is not waited for: checkpoints wait for this thread, and rounds for them.
+        [[busy_ms]] = connection.execute("PRAGMA busy_timeout").fetchall()
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            return self._count(connection, "TRUNCATE")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
+
+    def _count(self, connection: sqlite3.Connection, mode: str) -> bool:
         """Makes what was committed count, and moves it out of the write-ahead log.
 
         Returns False if a reader still needs the log.
         """
-
-        def count(connection: sqlite3.Connection) -> bool:
-            self._sum.note(self._commits)
-            self._commits = 0
-            query = f"PRAGMA wal_checkpoint({mode})"
-            [[busy, _pages, _moved]] = connection.execute(query).fetchall()
-            return not busy
-
-        moved: bool = await self._in_writer_thread(count)
-        return moved
+        self._sum.note(self._commits)
+        self._commits = 0
+        query = f"PRAGMA wal_checkpoint({mode})"
+        [[busy, _pages, _moved]] = connection.execute(query).fetchall()
+        return not busy
 
     def _write(
         self,
@@ -244,6 +264,8 @@ class SqliteCheckpoint:
             write_requests(connection, requests, shards)
             self._write_meta(connection, at)
             connection.execute("COMMIT")
+            self._commits += 1
+            self._is_rewritten = False
         except BaseException:
             # A full disk has taken it back already.
             if connection.in_transaction:
@@ -252,9 +274,17 @@ class SqliteCheckpoint:
         return tables
 
     async def _in_writer_thread(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Runs `work` with the connection in its thread: encoding rows is not for the loop."""
+        """Runs `work` with the connection in its thread: encoding rows is not for the loop.
+
+        Raises Damaged.
+        """
         assert self._writer is not None
-        return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+        try:
+            return await self._writer._execute(work, self._writer._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+        except Exception as error:
+            if is_damage(error):
+                raise self._damaged(str(error)) from error
+            raise
 
     def _write_meta(self, connection: sqlite3.Connection, at: CheckpointHead) -> None:
         values = {
@@ -281,7 +311,7 @@ class SqliteCheckpoint:
             # The sum of the pages must not be on the disk before they are.
             "PRAGMA synchronous = FULL",
             "PRAGMA secure_delete = ON",
-            # What a statement may have to take back is as much as it writes.
+            # What a statement may have to take back is as much as it writes; see rewriting.py, too.
             "PRAGMA temp_store = MEMORY",
             # Pages are moved once the sum has them.
             "PRAGMA wal_autocheckpoint = 0",

@@ -12,6 +12,7 @@ from gapless_server.checkpoint.port import (
     REQUEST_SHARDS,
     Checkpoint,
     CheckpointHead,
+    Damaged,
     RequestPairs,
     RequestShard,
 )
@@ -29,6 +30,10 @@ PATIENCE = 2
 # More often, their images would be most of what is written; more rarely, a start would take longer.
 IMAGE_PART = 8
 IMAGE_REQUESTS_MIN = 50_000
+# A checkpoint that could not be written is tried again after so long, then after twice that, and so
+# on: each try writes all that came since, and rounds may have to wait for it.
+RETRY_SECONDS_MIN = 0.5
+RETRY_SECONDS_MAX = 60.0
 
 
 class Amount(NamedTuple):
@@ -60,7 +65,8 @@ class _Frozen(NamedTuple):
 class Checkpointer:
     """Knows how far the checkpoint is behind, and writes it in the background.
 
-    A checkpoint that cannot be written is tried again with the next one: the log has everything.
+    A checkpoint that cannot be written is tried again: the log has everything. One that is found
+    damaged is not, as what it lacks would be in memory for good: whoever calls next hears of it.
     """
 
     def __init__(
@@ -77,9 +83,17 @@ class Checkpointer:
         self._next_shard = 0
         self._frozen: _Frozen | None = None
         self._task: asyncio.Task[None] | None = None
+        self._damage: Damaged | None = None
+        # How long after a failure the next try comes, and when, in the time of the loop.
+        self._retry_seconds = RETRY_SECONDS_MIN
+        self._retry_at = 0.0
 
     async def committed(self, amount: Amount, at: CheckpointHead) -> None:
-        """Takes note of a durable round that ends at `at`; nothing of a later one is decided."""
+        """Takes note of a durable round that ends at `at`; nothing of a later one is decided.
+
+        Raises Damaged.
+        """
+        self._require_sound()
         self._since = self._since.plus(amount)
         if not self._since.reaches(self._between):
             return
@@ -87,22 +101,36 @@ class Checkpointer:
             if not self._since.reaches(self._between, PATIENCE):
                 return
             await asyncio.wait([self._task])
-        self._begin(at)
+            self._require_sound()
+        if not self._has_to_wait():
+            self._begin(at)
 
     async def begin_now(self, at: CheckpointHead) -> None:
-        """Begins to write the state as it is at `at`, after what is being written."""
+        """Begins to write the state as it is at `at`, after what is being written.
+
+        Raises Damaged.
+        """
         await self.settle()
+        self._require_sound()
         if self._frozen is not None:
             await asyncio.wait([self._begin(at)])
+            self._require_sound()
         if self._frozen is None:
             self._begin(at)
 
     async def scrub(self, position: int) -> bool:
-        """Overwrites old pages; False if the checkpoint has not come to a position yet."""
+        """Overwrites old pages; False if the checkpoint has not come to a position yet.
+
+        Nor does one that is damaged: the next start makes it anew.
+        """
         await self.settle()
-        if not self.has_come_to(position):
+        if self._damage is not None or not self.has_come_to(position):
             return False
-        return await self._checkpoint.scrub()
+        try:
+            return await self._checkpoint.scrub()
+        except Damaged as error:
+            self._note_damage(error)
+            return False
 
     def has_come_to(self, position: int) -> bool:
         """Whether the checkpoint stands at a position, or after it."""
@@ -111,9 +139,11 @@ class Checkpointer:
     def begin_again(self, at: CheckpointHead) -> None:
         """Begins to write what could not be written, or the state as it is at `at`.
 
-        Nothing of a round after `at` may be decided. Does nothing while one is being written.
+        Nothing of a round after `at` may be decided. Does nothing while one is being written, or
+        while it is too soon after a failure.
         """
-        if self._task is None or self._task.done():
+        is_writing = self._task is not None and not self._task.done()
+        if not is_writing and self._damage is None and not self._has_to_wait():
             self._begin(at)
 
     async def settle(self) -> None:
@@ -126,7 +156,8 @@ class Checkpointer:
         await self.settle()
         # Twice, if a write that failed has to be made up for first.
         for _ in range(2):
-            if at is not None and (self._since.entries or self._frozen is not None):
+            is_behind = self._since.entries or self._frozen is not None
+            if at is not None and is_behind and self._damage is None:
                 await asyncio.wait([self._begin(at)])
         await self._checkpoint.close()
 
@@ -157,9 +188,29 @@ class Checkpointer:
             await self._checkpoint.write(
                 frozen.at, self._state.frozen_rows(), frozen.requests, frozen.shards
             )
-        except (sqlite3.Error, OSError) as error:
-            _log.error("checkpoint_failed", description=str(error))
+        except Damaged as error:
+            self._note_damage(error)
             return
+        except Exception as error:
+            # Whatever it is: nobody waits for this task to say so, and the log has everything.
+            is_known = isinstance(error, (sqlite3.Error, OSError))
+            _log.error("checkpoint_failed", description=str(error), exc_info=not is_known)
+            self._retry_at = asyncio.get_running_loop().time() + self._retry_seconds
+            self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
+            return
+        self._retry_seconds = RETRY_SECONDS_MIN
         dropped = self._state.thaw()
         self._frozen = None
         await asyncio.to_thread(take_apart, dropped)
+
+    def _has_to_wait(self) -> bool:
+        """Whether the last try failed, not long ago."""
+        return self._frozen is not None and asyncio.get_running_loop().time() < self._retry_at
+
+    def _note_damage(self, error: Damaged) -> None:
+        _log.error("checkpoint_damaged", description=str(error))
+        self._damage = error
+
+    def _require_sound(self) -> None:
+        if self._damage is not None:
+            raise self._damage

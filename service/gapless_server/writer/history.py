@@ -71,7 +71,8 @@ class History:
     async def checkpoint(self) -> None:
         """Writes a checkpoint if one is due; waits only for one that is far behind.
 
-        The state must have the events of the durable rounds and no others.
+        The state must have the events of the durable rounds and no others. Raises Damaged if the
+        last one could not be written for that.
         """
         since, self._since = self._since, NOTHING
         if self._checkpointer is not None:
