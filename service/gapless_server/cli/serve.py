@@ -17,12 +17,13 @@ import click
 import structlog
 
 from gapless_server.cli.configuration import Configuration
-from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse
+from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse, WrongSettings
 from gapless_server.cli.logs import configure_logs
 from gapless_server.cli.port_owner import describe_listener
 from gapless_server.cli.settings_options import settings_options
 from gapless_server.journal.port import JournalError, OwnedElsewhere
-from gapless_server.server import AddressInUse, Server
+from gapless_server.listening import AddressInUse, AddressUnusable, listen_address
+from gapless_server.server import Server
 from gapless_server.settings import Settings
 
 _log = structlog.get_logger()
@@ -63,8 +64,10 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, address_file))
+    except AddressUnusable as error:
+        raise WrongSettings(str(error)) from error
     except AddressInUse as error:
-        address = f"{settings.host}:{settings.port}"
+        address = listen_address(settings.host, settings.port)
         owner = describe_listener(settings.port)
         raise InUse(
             f"cannot listen on {address}: {owner}; stop it, or choose another port with --port"
