@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from gapless_server.backup.export import export_lines
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError, WrongSettings
 from gapless_server.cli.output import progress, reader_may_leave
+from gapless_server.cli.paths import GivenPath, logs_argument
 from gapless_server.cli.whole_files import is_written_directly, written_whole
 from gapless_server.journal.port import Corrupt, JournalError
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY
@@ -24,16 +25,14 @@ _OWNER_FILE: Final = "owner.lock"
 
 
 @click.command("export", short_help="Write a log as JSON lines.", epilog=EXIT_CODES_HELP)
-@click.argument(
-    "path", type=click.Path(path_type=Path), default=Path("data"), envvar="GAPLESS_DATA"
-)
+@logs_argument
 @click.option(
     "--namespace", "-n", default="default", show_default=True, metavar="NAME", help="Which log."
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=GivenPath(dir_okay=False, allow_dash=True),
     default="-",
     metavar="FILE",
     help="Where to write it; standard output without this. A file is replaced when all is there.",

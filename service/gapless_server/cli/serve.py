@@ -19,6 +19,7 @@ import structlog
 from gapless_server.cli.configuration import Configuration
 from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse, WrongSettings
 from gapless_server.cli.logs import configure_logs
+from gapless_server.cli.paths import GivenPath
 from gapless_server.cli.port_owner import describe_listener
 from gapless_server.cli.settings_options import settings_options
 from gapless_server.journal.port import JournalError, OwnedElsewhere
@@ -45,7 +46,7 @@ _CLOSING_SECONDS_MAX: Final = 5.0
 @settings_options
 @click.option(
     "--address-file",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="FILE",
     help="Write HOST:PORT to this file once the service serves; removed when it stops.",
 )

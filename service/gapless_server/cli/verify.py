@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, WrongSettings
 from gapless_server.cli.output import console, progress, utc
+from gapless_server.cli.paths import logs_argument
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import Corrupt, Head, JournalError
@@ -42,9 +43,7 @@ def _heads(
 
 
 @click.command("verify", short_help="Recount every promise from the logs.", epilog=EXIT_CODES_HELP)
-@click.argument(
-    "path", type=click.Path(path_type=Path), default=Path("data"), envvar="GAPLESS_DATA"
-)
+@logs_argument
 @click.option("--namespace", "-n", metavar="NAME", help="Only the log of this namespace.")
 @click.option(
     "--state-hash",
