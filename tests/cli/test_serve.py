@@ -127,6 +127,30 @@ def test_a_service_runs_with_every_number_at_its_largest(tmp_path: Path) -> None
             assert next(iter(watch)).position == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere/address", "No such file or directory"),
+        ("file/address", "Not a directory"),
+        (".", "Is a directory"),
+    ],
+)
+def test_an_address_file_that_cannot_be_written_is_refused_before_anything_is_made(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    data, file = tmp_path / "data", tmp_path / name
+
+    refused = run_process("serve", "--port", 0, "--data", data, "--address-file", file)
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"Error: cannot write the address file {file} (--address-file): {reason};"
+        " expected a file in a directory that is there and can be written\n"
+    )
+    assert not data.exists()
+
+
 def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

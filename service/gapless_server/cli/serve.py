@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
@@ -60,6 +61,8 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     SIGTERM or Ctrl-C stops it: it refuses new commands, answers the ones it has, and ends.
     """
     settings = configuration.settings()
+    if address_file is not None:
+        _require_place(address_file)
     configure_logs(settings)
     _raise_file_limit()
     try:
@@ -107,13 +110,32 @@ async def _serve(settings: Settings, address_file: Path | None) -> int:
     return OK if stopped and not server.failed.done() else FAILED
 
 
+def _require_place(address_file: Path) -> None:
+    """Refuses an address file that could not be written once the service serves."""
+    try:
+        if address_file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft = _draft_of(address_file)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise WrongSettings(
+            f"cannot write the address file {address_file} (--address-file): {error.strerror};"
+            " expected a file in a directory that is there and can be written"
+        ) from error
+
+
+def _draft_of(address_file: Path) -> Path:
+    return address_file.with_name(f"{address_file.name}.{os.getpid()}")
+
+
 @contextmanager
 def _announced(address: str, address_file: Path | None) -> Iterator[None]:
     """Keeps the address in a file, which nobody can see half of."""
     if address_file is None:
         yield
         return
-    draft = address_file.with_name(f"{address_file.name}.{os.getpid()}")
+    draft = _draft_of(address_file)
     draft.write_text(f"{address}\n", encoding="utf-8")
     draft.replace(address_file)
     try:
