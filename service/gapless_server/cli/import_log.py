@@ -19,7 +19,10 @@ from gapless_server.writer.clock import SystemClock
 
 
 @click.command("import-log", short_help="Make a namespace of an export.", epilog=EXIT_CODES_HELP)
-@click.argument("file", type=click.File("r", encoding="utf-8"), metavar="FILE")
+# Bytes that are no text are told with their line, once it is read.
+@click.argument(
+    "file", type=click.File("r", encoding="utf-8", errors="surrogateescape"), metavar="FILE"
+)
 @click.option(
     "--data",
     type=GivenPath(file_okay=False),
