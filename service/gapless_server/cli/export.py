@@ -47,7 +47,7 @@ def command(path: Path, namespace: str, output: Path, quiet: bool) -> None:
     """
     try:
         logs = find_logs(path)
-        found = logs if path.is_file() else [log for log in logs if log.stem == namespace]
+        found = logs if logs == [path] else [log for log in logs if log.stem == namespace]
         if not found:
             raise WrongSettings(f"{path} holds no log of a namespace {namespace!r}")
         _require_no_log(output, found[0])

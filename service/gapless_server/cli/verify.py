@@ -124,6 +124,8 @@ def recount_log(
         unreadable = [str(error)]
     except JournalError as error:
         raise WrongSettings(str(error)) from error
+    except OSError as error:
+        raise WrongSettings(f"{path} cannot be read: {error.strerror or error}") from error
     shown = _shown(path, incarnation, recount.finish(), unreadable)
     if state_hash:
         shown["state_hash"] = recount.state_digest().hex()
