@@ -103,6 +103,7 @@ def recount_log(
     path: Path, *, quiet: bool = False, state_hash: bool = False, expected: Iterable[Head] = ()
 ) -> dict[str, Any]:
     """Recounts one log under a progress bar. Raises WrongSettings if it is none."""
+    _require_looked_at(path)
     recount = Recount(Kernel(KINDS), expected)
     unreadable: list[str] = []
     incarnation = ""
@@ -124,12 +125,18 @@ def recount_log(
         unreadable = [str(error)]
     except JournalError as error:
         raise WrongSettings(str(error)) from error
-    except OSError as error:
-        raise WrongSettings(f"{path} cannot be read: {error.strerror or error}") from error
     shown = _shown(path, incarnation, recount.finish(), unreadable)
     if state_hash:
         shown["state_hash"] = recount.state_digest().hex()
     return shown
+
+
+def _require_looked_at(path: Path) -> None:
+    """Raises WrongSettings if nobody can tell whether the log, or anything beside it, is there."""
+    try:
+        path.exists()
+    except OSError as error:
+        raise WrongSettings(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _shown(path: Path, incarnation: str, result: Result, unreadable: list[str]) -> dict[str, Any]:
