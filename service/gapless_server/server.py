@@ -19,6 +19,7 @@ from gapless_server.core.paging import PageLimits
 from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
+from gapless_server.listening import listen_address, why_refused
 from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
@@ -37,14 +38,10 @@ VERSION = metadata.version("gapless")
 IDLE_CHECKS = 4
 
 
-class AddressInUse(Exception):
-    """Something else listens on the address already."""
-
-
 def _store(settings: Settings) -> JournalStore:
     if settings.journal == "memory":
         return MemoryJournalStore()
-    return SqliteJournalStore(settings.data, f"{settings.host}:{settings.port}")
+    return SqliteJournalStore(settings.data, listen_address(settings.host, settings.port))
 
 
 def _checkpoints(settings: Settings) -> CheckpointStore | None:
@@ -57,7 +54,11 @@ class Server:
     """A running service. Made and used on one event loop."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """Takes the data directory. Raises OwnedElsewhere if another process has it."""
+        """Takes the data directory. Raises OwnedElsewhere if another process has it.
+
+        Raises AddressUnusable, before that, if the host of the settings is none.
+        """
+        listen_address(settings.host, settings.port)
         self.settings = settings
         self._clock = clock or SystemClock()
         self._store = _store(settings)
@@ -94,19 +95,16 @@ class Server:
     @property
     def address(self) -> str:
         """The address that clients connect to, once started."""
-        return f"{self.settings.host}:{self.port}"
+        return listen_address(self.settings.host, self.port)
 
     async def start(self) -> None:
-        """Listens and serves. Raises AddressInUse."""
-        address = f"{self.settings.host}:{self.settings.port}"
+        """Listens and serves. Raises AddressInUse or AddressUnusable."""
+        host, port = self.settings.host, self.settings.port
         try:
-            self.port = self._grpc.add_insecure_port(address)
+            self.port = self._grpc.add_insecure_port(listen_address(host, port))
         except RuntimeError as error:
             await self._store.close()
-            raise AddressInUse(
-                f"cannot listen on {address}: {error}; stop what listens there or choose another"
-                " port with --port"
-            ) from error
+            raise why_refused(host, port) from error
         await self._grpc.start()
         self._gauge.start()
         self._store.announce(self.address)

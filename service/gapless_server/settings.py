@@ -13,6 +13,8 @@ _DATA = Path("data")
 
 # What the types on the wire and in gRPC's options can hold.
 INT32_MAX = 2**31 - 1
+# What everything else can that counts: C, and SQLite.
+INT64_MAX = 2**63 - 1
 
 
 def _setting(
@@ -23,6 +25,8 @@ def _setting(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
+    if type(default) is int and maximum is None:
+        maximum = INT64_MAX
     rules = {"help": description, "minimum": minimum, "maximum": maximum, "choices": choices}
     return field(default=default, metadata=rules)
 
@@ -32,7 +36,8 @@ class Settings:
     """Every setting of the service.
 
     A field's metadata has its help text, and what an operator may set it to: `minimum` and
-    `maximum` (both included, None for no bound) or `choices` (empty for no choice).
+    `maximum` (both included, None for no bound, and a whole number always has a maximum) or
+    `choices` (empty for no choice).
     """
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
@@ -80,7 +85,9 @@ class Settings:
         "Bytes that one frame may lead to; a round of so many takes no further frame.",
         minimum=MIB,
     )
-    checkpoint_entries: int = _setting(50_000, "Entries after which the state is written down.")
+    checkpoint_entries: int = _setting(
+        50_000, "Entries after which the state is written down.", minimum=1
+    )
     checkpoint_bytes: int = _setting(
         32 * MIB, "Bytes of entries after which it is; so much stays in memory.", minimum=1
     )

@@ -10,7 +10,7 @@ import pytest
 
 from gapless_server.cli.configuration import FIELDS, SettingValue, resolve, variable_name
 from gapless_server.cli.exits import WrongSettings
-from gapless_server.settings import Settings
+from gapless_server.settings import INT64_MAX, MIB, Settings
 from tests.cli.commands import run
 
 
@@ -110,8 +110,11 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_known_one(
         ("GAPLESS_PORT", "http", "a whole number from 0 to 65535"),
         # What Kubernetes puts there for a service that is called gapless.
         ("GAPLESS_PORT", "tcp://10.0.0.1:4275", "a whole number from 0 to 65535"),
-        ("GAPLESS_QUEUE_COMMANDS_MAX", "-5", "a whole number of at least 1"),
-        ("GAPLESS_QUEUE_COMMANDS_MAX", "1.5", "a whole number of at least 1"),
+        ("GAPLESS_QUEUE_COMMANDS_MAX", "-5", f"a whole number from 1 to {INT64_MAX}"),
+        ("GAPLESS_QUEUE_COMMANDS_MAX", "1.5", f"a whole number from 1 to {INT64_MAX}"),
+        ("GAPLESS_ROUND_BYTES_MAX", "9" * 26, f"a whole number from {MIB} to {INT64_MAX}"),
+        ("GAPLESS_CHECKPOINT_ENTRIES", "0", f"a whole number from 1 to {INT64_MAX}"),
+        ("GAPLESS_CHECKPOINT_ENTRIES", "-5", f"a whole number from 1 to {INT64_MAX}"),
         ("GAPLESS_GRACE_SECONDS", "nan", "a number of at least 0"),
         ("GAPLESS_GRACE_SECONDS", "-0.1", "a number of at least 0"),
         ("GAPLESS_LOG_LEVEL", "loud", "one of debug, info, warning, error"),

@@ -22,6 +22,7 @@ from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from gapless.v1.pool_reservations_pb2 import ReserveGroupRequest
 from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
+from gapless_server.cli.configuration import FIELDS, TYPES
 from gapless_server.settings import MIB
 from tests.cli.commands import SECONDS_MAX, run_process, serving
 from tests.rpc.wire import frame, open_wire
@@ -105,6 +106,47 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_made(tmp_path: Pat
     assert refused.stderr == (
         "Error: port (environment variable GAPLESS_PORT) is 99999;"
         " expected a whole number from 0 to 65535\n"
+    )
+    assert not data.exists()
+
+
+def test_a_service_runs_with_every_number_at_its_largest(tmp_path: Path) -> None:
+    largest = {
+        name: field.metadata["maximum"]
+        for name, field in FIELDS.items()
+        if TYPES[name] is int and name != "port"
+    }
+    with SubprocessServer(directory=tmp_path, **largest) as server, server.client() as client:
+        client.channels.create(channel_id="c1")
+        with client.batch() as batch:
+            for number in range(100):
+                batch.messages.post("c1", "ann", f"text {number}")
+        client.messages.post("c1", "ann", "one more")
+        assert sum(1 for _message in client.messages.list("c1")) == 101
+        with client.events.watch(from_start=True) as watch:
+            assert next(iter(watch)).position == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere/address", "No such file or directory"),
+        ("file/address", "Not a directory"),
+        (".", "Is a directory"),
+    ],
+)
+def test_an_address_file_that_cannot_be_written_is_refused_before_anything_is_made(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    data, file = tmp_path / "data", tmp_path / name
+
+    refused = run_process("serve", "--port", 0, "--data", data, "--address-file", file)
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"Error: cannot write the address file {file} (--address-file): {reason};"
+        " expected a file in a directory that is there and can be written\n"
     )
     assert not data.exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict, ParseError
 
@@ -17,6 +17,9 @@ from gapless_server.journal.port import Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.recount import Recount
 
+# What a line raises that is not as an export has it.
+_FAULTS: Final = (ValueError, TypeError, KeyError, ParseError, RecursionError)
+
 
 def import_lines(
     lines: Iterable[str],
@@ -25,7 +28,7 @@ def import_lines(
     now_us: int,
     on_progress: Callable[[int], None],
 ) -> Restored:
-    """Makes a namespace of the lines of an export.
+    """Makes a namespace of the lines of an export; bytes that are no text came as surrogates.
 
     `on_progress` is told the number of lines read. Raises UnusableBackup if the first line is
     not that of an export, or DamagedBackup, which names the line; then nothing is left.
@@ -38,7 +41,7 @@ def import_lines(
         for number, line in numbered:
             try:
                 record = reader.read(line)
-            except (ValueError, TypeError, KeyError, ParseError) as error:
+            except _FAULTS as error:
                 raise DamagedBackup(f"line {number}: {_described(error)}") from error
             if record is not None:
                 draft.append(record)
@@ -53,11 +56,11 @@ def import_lines(
 
 def _incarnation(first: tuple[int, str]) -> str:
     try:
-        header = json.loads(first[1])
+        header = _object(first[1])
         if (header["format"], header["version"]) != (FORMAT, VERSION):
             raise ValueError(f"it is {header['format']!r} version {header['version']!r}")
         return str(header["incarnation"])
-    except (ValueError, TypeError, KeyError) as error:
+    except _FAULTS as error:
         raise UnusableBackup(
             f"line 1 is not the first one of an export, which is {FORMAT!r} version {VERSION}:"
             f" {_described(error)}"
@@ -77,7 +80,7 @@ class _RoundReader:
 
         Raises ValueError, KeyError, TypeError or ParseError for a line that cannot be right.
         """
-        line = json.loads(text)
+        line = _object(text)
         if self.is_complete:
             raise ValueError("stands behind the end of the log")
         if "end" in line:
@@ -117,6 +120,18 @@ class _RoundReader:
             found = head.position + len(self._entries)
             raise ValueError(f"says that the log ends at {end['position']}, it is at {found}")
         self.is_complete = True
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Reads a line. Raises ValueError if it is no JSON object in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it is not UTF-8") from error
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("it is not a JSON object")
+    return found
 
 
 def _described(error: Exception) -> str:

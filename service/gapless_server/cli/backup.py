@@ -17,12 +17,13 @@ from gapless_server.backup.manifest import Manifest, manifest_of
 from gapless_server.cli.client_options import Service, failures_told, service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, CommandError, WrongSettings
 from gapless_server.cli.output import console, progress
+from gapless_server.cli.paths import GivenPath
 
 
 @click.command(
     "backup", short_help="Copy a namespace's log out of a service.", epilog=EXIT_CODES_HELP
 )
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 @service_options
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as a JSON object.")
 def command(folder: Path, service: Service, as_json: bool) -> None:

@@ -83,8 +83,13 @@ def failures_told(address: str) -> Iterator[None]:
     except GaplessError as error:
         # With a reason, the error is the service's own word.
         if not error.reason and isinstance(error, (UnavailableError, DeadlineExceededError)):
-            raise CommandError(
-                f"no service answers at {address}; start one with `gapless serve`, or say where"
-                " it is with --address"
-            ) from error
+            raise no_service(address) from error
         raise CommandError(str(error)) from error
+
+
+def no_service(address: str) -> CommandError:
+    """The error of a service that does not answer."""
+    return CommandError(
+        f"no service answers at {address}; start one with `gapless serve`, or say where it is with"
+        " --address"
+    )

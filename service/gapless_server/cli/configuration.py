@@ -92,7 +92,7 @@ def allowed(name: str) -> str:
         if rules["minimum"] is not None and rules["maximum"] is not None:
             return f"{noun} from {rules['minimum']} to {rules['maximum']}"
         return f"{noun} of at least {rules['minimum']}" if rules["minimum"] is not None else noun
-    return "a path" if kind is Path else "a text that is not empty"
+    return "a path that is not empty" if kind is Path else "a text that is not empty"
 
 
 def _wrong(name: str, source: str, value: object) -> WrongSettings:
@@ -119,7 +119,7 @@ def _unknown(name: str) -> str:
 
 def _from_toml(name: str, value: object, source: str) -> Any:
     kind = TYPES[name]
-    if kind is Path and isinstance(value, str):
+    if kind is Path and isinstance(value, str) and value:
         return Path(value)
     if kind is float and type(value) is int:
         return float(value)
@@ -135,6 +135,9 @@ def _from_text(name: str, text: str) -> Any:
         if text.lower() not in _TRUE + _FALSE:
             raise _wrong(name, source, text)
         return text.lower() in _TRUE
+    # An empty path would be the directory that one happens to be in.
+    if kind is Path and not text:
+        raise _wrong(name, source, text)
     try:
         return kind(text)
     except ValueError:

@@ -11,6 +11,7 @@ from gapless_server.backup.import_log import import_lines
 from gapless_server.backup.places import place_for
 from gapless_server.cli.exits import EXIT_CODES_HELP
 from gapless_server.cli.output import progress
+from gapless_server.cli.paths import GivenPath
 from gapless_server.cli.restore import print_restored, restoring_told
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
@@ -18,10 +19,13 @@ from gapless_server.writer.clock import SystemClock
 
 
 @click.command("import-log", short_help="Make a namespace of an export.", epilog=EXIT_CODES_HELP)
-@click.argument("file", type=click.File("r", encoding="utf-8"), metavar="FILE")
+# Bytes that are no text are told with their line, once it is read.
+@click.argument(
+    "file", type=click.File("r", encoding="utf-8", errors="surrogateescape"), metavar="FILE"
+)
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     required=True,
     metavar="DIRECTORY",
     help="The data directory that gets it; no service may run there.",

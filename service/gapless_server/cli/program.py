@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module, metadata
-from typing import Final
+from pathlib import Path
+from typing import Final, TextIO
 
 import click
 
-from gapless_server.cli.exits import EXIT_CODES_HELP, INTERRUPTED
+from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, INTERRUPTED, CommandError
 
 # By name, the module of this room that has it as `command`.
 _COMMANDS: Final = {
@@ -26,6 +29,16 @@ _COMMANDS: Final = {
     "demo": "demo",
     "bench": "bench",
 }
+
+# What a write to an open file, as the output is, can fail with.
+_WRITE_FAULTS: Final = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EBADF,
+    errno.EPIPE,
+)
 
 
 class _Commands(click.Group):
@@ -61,11 +74,63 @@ def main() -> None:
     """Runs the command line and exits with one of the documented codes."""
     # What gRPC's core prints about refused ports and lost connections, the commands say better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    _require_streams()
     try:
         code = program.main(prog_name="gapless", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        code = _told(error)
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in _WRITE_FAULTS or error.filename is not None:
+            raise
+        code = _lost(error)
+    fault = _write_out(sys.stdout)
+    if fault is not None and not code:  # else it was told already, or there is worse
+        code = _lost(fault)
+    # Nothing can be told there then; what is asked of a command is on standard output.
+    _write_out(sys.stderr)
     sys.exit(code)
+
+
+def _require_streams() -> None:
+    """Sees to it that there is something to write to: Python has None for what is closed."""
+    streams: dict[str, TextIO | None] = {"stdout": sys.stdout, "stderr": sys.stderr}
+    if streams["stderr"] is None:
+        # It lasts as long as the process.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if streams["stdout"] is None:
+        text = "standard output is closed; expected an open one: send it to /dev/null if need be"
+        sys.exit(_told(CommandError(text)))
+
+
+def _told(error: click.ClickException) -> int:
+    """Tells an error on standard error, and returns its exit code."""
+    # Where that cannot be written to, the code alone tells it.
+    with suppress(OSError):
+        error.show()
+    return error.exit_code
+
+
+def _lost(fault: OSError) -> int:
+    """Tells that the output took less than it was given, and returns the exit code."""
+    if isinstance(fault, BrokenPipeError):  # whoever read it has enough, and wants no word of it
+        return FAILED
+    return _told(
+        CommandError(
+            f"cannot write the output: {fault.strerror}; what was written of it is not whole"
+        )
+    )
+
+
+def _write_out(stream: TextIO) -> OSError | None:
+    """Writes what is buffered; returns what was wrong with that, and drops the rest then.
+
+    Python would try it again at its end, and tell it in its own words.
+    """
+    try:
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None

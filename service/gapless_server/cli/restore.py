@@ -21,6 +21,7 @@ from gapless_server.cli.exits import (
     WrongSettings,
 )
 from gapless_server.cli.output import console, progress
+from gapless_server.cli.paths import GivenPath
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import OwnedElsewhere
@@ -28,10 +29,10 @@ from gapless_server.writer.clock import SystemClock
 
 
 @click.command("restore", short_help="Make a namespace of a backup.", epilog=EXIT_CODES_HELP)
-@click.argument("backup", type=click.Path(path_type=Path))
+@click.argument("backup", type=GivenPath())
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=GivenPath(file_okay=False),
     required=True,
     metavar="DIRECTORY",
     help="The data directory that gets it; no service may run there.",

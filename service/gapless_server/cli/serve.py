@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
@@ -17,12 +18,14 @@ import click
 import structlog
 
 from gapless_server.cli.configuration import Configuration
-from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse
+from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse, WrongSettings
 from gapless_server.cli.logs import configure_logs
+from gapless_server.cli.paths import GivenPath
 from gapless_server.cli.port_owner import describe_listener
 from gapless_server.cli.settings_options import settings_options
 from gapless_server.journal.port import JournalError, OwnedElsewhere
-from gapless_server.server import AddressInUse, Server
+from gapless_server.listening import AddressInUse, AddressUnusable, listen_address
+from gapless_server.server import Server
 from gapless_server.settings import Settings
 
 _log = structlog.get_logger()
@@ -44,7 +47,7 @@ _CLOSING_SECONDS_MAX: Final = 5.0
 @settings_options
 @click.option(
     "--address-file",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     metavar="FILE",
     help="Write HOST:PORT to this file once the service serves; removed when it stops.",
 )
@@ -58,13 +61,17 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     SIGTERM or Ctrl-C stops it: it refuses new commands, answers the ones it has, and ends.
     """
     settings = configuration.settings()
+    if address_file is not None:
+        _require_place(address_file)
     configure_logs(settings)
     _raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, address_file))
+    except AddressUnusable as error:
+        raise WrongSettings(str(error)) from error
     except AddressInUse as error:
-        address = f"{settings.host}:{settings.port}"
+        address = listen_address(settings.host, settings.port)
         owner = describe_listener(settings.port)
         raise InUse(
             f"cannot listen on {address}: {owner}; stop it, or choose another port with --port"
@@ -103,13 +110,32 @@ async def _serve(settings: Settings, address_file: Path | None) -> int:
     return OK if stopped and not server.failed.done() else FAILED
 
 
+def _require_place(address_file: Path) -> None:
+    """Refuses an address file that could not be written once the service serves."""
+    try:
+        if address_file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        draft = _draft_of(address_file)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise WrongSettings(
+            f"cannot write the address file {address_file} (--address-file): {error.strerror};"
+            " expected a file in a directory that is there and can be written"
+        ) from error
+
+
+def _draft_of(address_file: Path) -> Path:
+    return address_file.with_name(f"{address_file.name}.{os.getpid()}")
+
+
 @contextmanager
 def _announced(address: str, address_file: Path | None) -> Iterator[None]:
     """Keeps the address in a file, which nobody can see half of."""
     if address_file is None:
         yield
         return
-    draft = address_file.with_name(f"{address_file.name}.{os.getpid()}")
+    draft = _draft_of(address_file)
     draft.write_text(f"{address}\n", encoding="utf-8")
     draft.replace(address_file)
     try:

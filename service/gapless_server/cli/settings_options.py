@@ -18,6 +18,7 @@ from gapless_server.cli.configuration import (
     resolve,
     variable_name,
 )
+from gapless_server.cli.paths import GivenPath, require_filled
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,7 +35,7 @@ def _option(name: str) -> Callable[[Command], Command]:
     choices = field.metadata["choices"]
     if choices:
         return click.option(flag, name, type=click.Choice(choices), help=text)
-    option_type = click.Path(path_type=Path) if kind is Path else kind
+    option_type = GivenPath() if kind is Path else kind
     return click.option(flag, name, type=option_type, metavar=_METAVARS[kind], help=text)
 
 
@@ -43,6 +44,8 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_configuration(config: Path | None, **given: Any) -> None:
+        if config is None:
+            require_filled("GAPLESS_CONFIG")
         flags = {name: given.pop(name) for name in FIELDS}
         command(configuration=resolve(flags, os.environ, config), **given)
 
@@ -50,7 +53,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         with_configuration = _option(name)(with_configuration)
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         envvar="GAPLESS_CONFIG",
         metavar="FILE",
         help="A TOML file of settings, keyed like the flags with underscores.  [GAPLESS_CONFIG]",

@@ -7,11 +7,14 @@ import json
 from typing import Any, Final
 
 import click
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
 
-from gapless.errors import NotFoundError
-from gapless_server.cli.client_options import Service, failures_told, service_options
-from gapless_server.cli.exits import EXIT_CODES_HELP
+from gapless import AsyncClient
+from gapless.errors import GaplessError, LogCorrupt, NotFoundError, UnavailableError
+from gapless_server.cli.client_options import Service, failures_told, no_service, service_options
+from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError
 from gapless_server.cli.output import console, utc
 from gapless_server.core.times import from_timestamp
 
@@ -22,60 +25,115 @@ _ATTEMPTS_MAX: Final = 2
 @click.command("status", epilog=EXIT_CODES_HELP)
 @service_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of tables.")
-def command(service: Service, as_json: bool) -> None:
+@click.option(
+    "--health",
+    is_flag=True,
+    help="Only ask whether the service serves, by the health protocol of gRPC. Opens no namespace.",
+)
+def command(service: Service, as_json: bool, health: bool) -> None:
     """Show a running service and how far each of its namespaces is.
 
     The head is the position of the newest entry of a namespace's log. The incarnation is the
-    random name of that log; restoring a backup gives it a new one.
+    random name of that log; restoring a backup gives it a new one. Each namespace is opened for
+    it; of one that cannot be, the error is shown, and exit is with 3 if its log is damaged.
     """
+    if health:
+        _show_health(service, as_json=as_json)
+        return
     with failures_told(service.address):
-        status = asyncio.run(_read(service))
+        status, faults = asyncio.run(_read(service))
     if as_json:
         click.echo(json.dumps(status, indent=2))
-        return
+    else:
+        _print(status)
+    if faults:
+        damaged = [name for name, fault in faults.items() if isinstance(fault, LogCorrupt)]
+        names = ", ".join(faults)
+        error = BrokenPromise if damaged else CommandError
+        raise error(
+            f"{len(faults)} of {len(status['namespaces'])} namespaces cannot be read: {names};"
+            " their rows say why"
+        )
+
+
+def _show_health(service: Service, *, as_json: bool) -> None:
+    """Prints the health of the service as a whole; fails if it is not SERVING."""
+    with grpc.insecure_channel(service.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            found = stub.Check(health_pb2.HealthCheckRequest(), timeout=service.timeout_seconds)
+        except grpc.RpcError as error:
+            raise no_service(service.address) from error
+    health = health_pb2.HealthCheckResponse.ServingStatus.Name(found.status)
+    if found.status != health_pb2.HealthCheckResponse.SERVING:
+        raise CommandError(f"the service at {service.address} is {health}, expected SERVING")
+    click.echo(json.dumps({"address": service.address, "health": health}) if as_json else health)
+
+
+def _print(status: dict[str, Any]) -> None:
     output = console()
     output.print(
-        f"gapless {status['version']} at {service.address}, journal {status['journal']}"
+        f"gapless {status['version']} at {status['address']}, journal {status['journal']}"
         f" {status['journal_version']}, serving since {status['start_time']}"
     )
     table = Table("namespace", "head", "committed", "incarnation")
     for namespace in status["namespaces"]:
+        head = namespace["head_position"]
         table.add_row(
             namespace["namespace"],
-            f"{namespace['head_position']:,}",
+            "?" if head is None else f"{head:,}",
             namespace["head_commit_time"] or "",
-            namespace["incarnation"],
+            namespace["incarnation"] or "",
         )
     output.print(table if status["namespaces"] else "It has no namespace yet: send a command.")
+    for namespace in status["namespaces"]:
+        if namespace["error"]:
+            text = f"{namespace['namespace']}: {namespace['error']}"
+            output.print(text, markup=False, soft_wrap=True)
 
 
-async def _read(service: Service) -> dict[str, Any]:
+async def _read(service: Service) -> tuple[dict[str, Any], dict[str, GaplessError]]:
+    """Returns what is shown, and what was wrong with which namespace."""
+    faults = {}
     async with service.client(max_attempts=_ATTEMPTS_MAX) as client:
         info = await client.operations.server_info()
         names = [name async for name in client.operations.list_namespaces()]
         namespaces = []
         for name in names:
             try:
-                found = await client.with_namespace(name).operations.get_namespace()
+                namespaces.append(await _read_namespace(client, name))
             except NotFoundError:
                 continue
-            committed = found.HasField("head_commit_time")
-            namespaces.append(
-                {
-                    "namespace": name,
-                    "head_position": found.head_position,
-                    "head_commit_time": utc(from_timestamp(found.head_commit_time))
-                    if committed
-                    else None,
-                    "incarnation": found.incarnation,
-                    "chain_hash": found.chain_hash.hex(),
-                }
-            )
-        return {
-            "address": service.address,
-            "version": info.version,
-            "journal": info.journal,
-            "journal_version": info.journal_version,
-            "start_time": utc(from_timestamp(info.start_time)),
-            "namespaces": namespaces,
-        }
+            except GaplessError as error:
+                # Without a reason of the service's own, it is not there any more.
+                if isinstance(error, UnavailableError) and not error.reason:
+                    raise
+                faults[name] = error
+                namespaces.append(_row(name, error=str(error)))
+    status = {
+        "address": service.address,
+        "version": info.version,
+        "journal": info.journal,
+        "journal_version": info.journal_version,
+        "start_time": utc(from_timestamp(info.start_time)),
+        "namespaces": namespaces,
+    }
+    return status, faults
+
+
+async def _read_namespace(client: AsyncClient, name: str) -> dict[str, Any]:
+    found = await client.with_namespace(name).operations.get_namespace()
+    committed = found.HasField("head_commit_time")
+    return _row(
+        name,
+        head_position=found.head_position,
+        head_commit_time=utc(from_timestamp(found.head_commit_time)) if committed else None,
+        incarnation=found.incarnation,
+        chain_hash=found.chain_hash.hex(),
+    )
+
+
+def _row(name: str, **known: Any) -> dict[str, Any]:
+    """Returns all that is shown of a namespace; what is not known is null."""
+    fields = ("head_position", "head_commit_time", "incarnation", "chain_hash", "error")
+    return {"namespace": name, **{field: known.get(field) for field in fields}}

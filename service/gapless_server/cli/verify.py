@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, WrongSettings
 from gapless_server.cli.output import console, progress, utc
+from gapless_server.cli.paths import logs_argument
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
 from gapless_server.journal.port import Corrupt, Head, JournalError
@@ -42,9 +43,7 @@ def _heads(
 
 
 @click.command("verify", short_help="Recount every promise from the logs.", epilog=EXIT_CODES_HELP)
-@click.argument(
-    "path", type=click.Path(path_type=Path), default=Path("data"), envvar="GAPLESS_DATA"
-)
+@logs_argument
 @click.option("--namespace", "-n", metavar="NAME", help="Only the log of this namespace.")
 @click.option(
     "--state-hash",
@@ -104,6 +103,7 @@ def recount_log(
     path: Path, *, quiet: bool = False, state_hash: bool = False, expected: Iterable[Head] = ()
 ) -> dict[str, Any]:
     """Recounts one log under a progress bar. Raises WrongSettings if it is none."""
+    _require_looked_at(path)
     recount = Recount(Kernel(KINDS), expected)
     unreadable: list[str] = []
     incarnation = ""
@@ -129,6 +129,14 @@ def recount_log(
     if state_hash:
         shown["state_hash"] = recount.state_digest().hex()
     return shown
+
+
+def _require_looked_at(path: Path) -> None:
+    """Raises WrongSettings if nobody can tell whether the log, or anything beside it, is there."""
+    try:
+        path.exists()
+    except OSError as error:
+        raise WrongSettings(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _shown(path: Path, incarnation: str, result: Result, unreadable: list[str]) -> dict[str, Any]:

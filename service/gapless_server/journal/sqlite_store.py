@@ -58,8 +58,9 @@ class SqliteJournalStore:
         return self.path(namespace).exists()
 
     def namespaces(self) -> list[str]:
-        """Returns the names of the logs that exist, sorted."""
-        return sorted(path.stem for path in self._logs.glob("*.db"))
+        """Returns the names of the logs that exist, sorted; a file of no valid name is none."""
+        names = (path.stem for path in self._logs.glob("*.db"))
+        return sorted(name for name in names if NAMESPACE_PATTERN.fullmatch(name))
 
     async def copy(self, namespace: str) -> LogCopy:
         """Returns a copy of a log that is open here. It needs as much room as the log."""

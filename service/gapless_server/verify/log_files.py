@@ -28,6 +28,16 @@ from gapless_server.journal.witness import read_witness, require_nothing_left_of
 # go on checkpointing.
 _READ_ROUNDS: Final = 64
 
+_SUFFIX: Final = ".db"
+
+# What SQLite says when it may not read a file or cannot at the moment: nothing about the file.
+_KEPT_OUT: Final = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+)
+
 _SELECT: Final = f"""
 SELECT {ROUND_COLUMNS}, {SINCE_DIGEST_COLUMN} FROM rounds AS r
 WHERE first_position > ? ORDER BY first_position LIMIT ?
@@ -38,19 +48,39 @@ def find_logs(path: Path) -> list[Path]:
     """Returns the logs at a path: the file itself, or those of a data directory, sorted.
 
     A log that is gone is among them if its witness is still there. Raises JournalError if there
-    are none.
+    are none, or it may not look.
     """
-    if path.is_file() or path.suffix == ".db":
+    if path.suffix == _SUFFIX:
         return [path]
-    directory = path / "namespaces"
-    gone = (witness.with_suffix(".db") for witness in directory.glob("*.head"))
-    logs = sorted({*directory.glob("*.db"), *gone})
+    try:
+        logs = _logs_in(path / "namespaces")
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if not logs:
         raise JournalError(
             f"{path} holds no log; expected a data directory of the service, or a file of one"
             " namespace, which ends in .db"
         )
     return logs
+
+
+def _logs_in(directory: Path) -> list[Path]:
+    # A glob finds nothing where it may not look.
+    files = list(directory.iterdir()) if directory.is_dir() else []
+    gone = (file.with_suffix(_SUFFIX) for file in files if file.suffix == ".head")
+    return sorted({*(file for file in files if file.suffix == _SUFFIX), *gone})
+
+
+def _unreadable(path: Path, error: OSError) -> JournalError:
+    return JournalError(
+        f"{path} cannot be read: {error.strerror or error}; give a path that is there, and run this"
+        " as the user of the service"
+    )
+
+
+def _kept_out(error: sqlite3.Error) -> bool:
+    # The lowest byte of the code; the others say where it happened.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _KEPT_OUT
 
 
 class LogFile:
@@ -63,12 +93,10 @@ class LogFile:
         self._close = ExitStack()
         # What was found beside the rounds themselves, while they were read.
         self.faults: list[str] = []
-        # Before the log: it goes on meanwhile, and its witness follows it.
-        seen = read_witness(path)
-        if not path.exists() or path.stat().st_size == 0:
-            require_nothing_left_of(path)
-            raise JournalError(f"{path} is not there, or is empty")
         try:
+            # Before the log: it goes on meanwhile, and its witness follows it.
+            seen = read_witness(path)
+            self._require_file()
             self._connection = self._open()
             self._check_format()
             self.incarnation: str = self._value(
@@ -86,7 +114,14 @@ class LogFile:
             self.witnessed = self._witnessed(seen)
         except sqlite3.DatabaseError as error:
             self._close.close()
+            if _kept_out(error):
+                raise JournalError(
+                    f"{path} cannot be read: {error}; run this as the user of the service"
+                ) from error
             raise Corrupt(f"{path} cannot be read: {error}") from error
+        except OSError as error:
+            self._close.close()
+            raise _unreadable(path, error) from error
         except JournalError:
             self._close.close()
             raise
@@ -137,6 +172,13 @@ class LogFile:
                 after = record.first_position
             if not rows:
                 return
+
+    def _require_file(self) -> None:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            require_nothing_left_of(self.path)
+            raise JournalError(f"{self.path} is not there, or is empty")
+        if not self.path.is_file():
+            raise JournalError(f"{self.path} is no file; expected the log of one namespace")
 
     def _witnessed(self, seen: tuple[str, Head] | None) -> Head | None:
         """Returns a head that the log must still have, if there is a witness of one."""
