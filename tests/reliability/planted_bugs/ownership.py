@@ -99,7 +99,8 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/writer/namespace.py",
-                "                if self._queue or self._reads or self._something_is_due():\n",
+                "                if self._queue or self._reads or (not self._closing and"
+                " self._something_is_due()):\n",
                 "                if not self._closing and (self._queue or self._reads or"
                 " self._something_is_due()):\n",
             ),

@@ -128,6 +128,12 @@ class SimulatedChannel:
 
         return method
 
+    def get_state(self) -> grpc.ChannelConnectivity:
+        """Whether there is a connection: a link that is down is not known to be, as on TCP."""
+        if self._network.service is None:
+            return grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return grpc.ChannelConnectivity.READY
+
     async def close(self) -> None:
         """Breaks what is left."""
         self._link.reset()
