@@ -13,26 +13,10 @@ from typing import Final
 import msgspec
 
 from gapless_server.checkpoint.port import Damaged
+from gapless_server.journal.sqlite_faults import is_damaged, is_in_the_way
 
-# Of SQLite, what says nothing about what the file holds. A disk error is among them, but not one
-# in reading: the sector will hardly be had again, and the log has all of it.
-_IN_THE_WAY: Final = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_ABORT,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_AUTH,
-    }
-)
+# Of what may pass with SQLite, a disk error in reading: the sector will hardly be had again, and
+# the log has all of it.
 _UNREADABLE: Final = frozenset(
     {
         sqlite3.SQLITE_IOERR_READ,
@@ -41,16 +25,13 @@ _UNREADABLE: Final = frozenset(
         sqlite3.SQLITE_IOERR_CORRUPTFS,
     }
 )
-_DAMAGES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-# What is left of an extended code of SQLite without its extension.
-_PRIMARY_CODE: Final = 0xFF
 
 
 def cannot_be_used(error: Exception) -> bool:
     """Whether what the opening of a file brought about is due to what the file holds."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
-        return code in _UNREADABLE or code is None or code & _PRIMARY_CODE not in _IN_THE_WAY
+        return code in _UNREADABLE or not is_in_the_way(error)
     if isinstance(error, OSError):
         return error.errno == errno.EIO
     # The others are what reading a head that is none comes to.
@@ -62,7 +43,4 @@ def is_damage(error: Exception) -> bool:
 
     What else a write comes to is tried again: a disk may be full, or fail for a while.
     """
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)
-        return code is not None and code & _PRIMARY_CODE in _DAMAGES
-    return isinstance(error, (Damaged, msgspec.MsgspecError))
+    return is_damaged(error) or isinstance(error, (Damaged, msgspec.MsgspecError))

@@ -41,6 +41,7 @@ from gapless_server.checkpoint.rewriting import write_anew
 from gapless_server.checkpoint.seals import Sealer
 from gapless_server.checkpoint.write_ahead_log import PAGE_BYTES
 from gapless_server.journal.port import Head
+from gapless_server.journal.sqlite_faults import without_patience
 
 _log = structlog.get_logger()
 
@@ -220,12 +221,8 @@ class SqliteCheckpoint:
         self._write_meta(connection, at)
         self._commits += 1
         # A reader is not waited for: checkpoints wait for this thread, and rounds for them.
-        [[busy_ms]] = connection.execute("PRAGMA busy_timeout").fetchall()
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
+        with without_patience(connection):
             return self._count(connection, "TRUNCATE")
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def _count(self, connection: sqlite3.Connection, mode: str) -> bool:
         """Makes what was committed count, and moves it out of the write-ahead log.

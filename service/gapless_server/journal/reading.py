@@ -25,6 +25,7 @@ from gapless_server.journal.port import (
     digest_of,
 )
 from gapless_server.journal.schema import ROUND_COLUMNS, SINCE_DIGEST_COLUMN
+from gapless_server.journal.sqlite_faults import is_in_the_way
 
 # How many rounds a read takes from SQLite at a time, and how many bytes are enough: few hops
 # between threads, little memory. A round alone may have many times as much.
@@ -43,46 +44,10 @@ SELECT last_position, chain_hash FROM rounds
 WHERE first_position < {_HOLDS} ORDER BY first_position DESC LIMIT 1
 """  # noqa: S608 - our names
 
-# Failures that say nothing about what the file holds. All others do.
-_IN_THE_WAY: Final = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_ABORT,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_AUTH,
-    }
-)
-# What is left of an extended code of SQLite without its extension.
-_PRIMARY_CODE: Final = 0xFF
-
-
-def is_full(error: Exception) -> bool:
-    """Whether the disk was full before the commit: SQLite has rolled the statement back."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def is_damaged(error: Exception) -> bool:
-    """Whether SQLite found the file damaged before the commit: it has rolled back as well."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY_CODE in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    )
-
 
 def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
     """Tells damage from what stands in the way: a full disk, a failing one, a lock."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & _PRIMARY_CODE in _IN_THE_WAY:
+    if is_in_the_way(error):
         return JournalError(f"{path}: {error}")
     return Corrupt(f"{path}: {error}")
 

@@ -33,8 +33,6 @@ from gapless_server.journal.port import (
 )
 from gapless_server.journal.reading import (
     RoundReader,
-    is_damaged,
-    is_full,
     require_head,
     unreadable,
 )
@@ -45,6 +43,7 @@ from gapless_server.journal.schema import (
     INSERT_ROUND,
     rewritten_values,
 )
+from gapless_server.journal.sqlite_faults import is_damaged, is_full, without_patience
 from gapless_server.journal.witness import Witness, require_nothing_left_of
 
 INCARNATION_CHARACTERS = 16
@@ -71,12 +70,8 @@ def _truncate(connection: sqlite3.Connection) -> bool:
 
     Else every commit would wait for that reader too: there is one connection for both.
     """
-    [[patience_ms]] = connection.execute("PRAGMA busy_timeout").fetchall()
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
+    with without_patience(connection):
         [[busy, *_]] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
     return not busy
 
 

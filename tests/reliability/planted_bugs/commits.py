@@ -77,7 +77,7 @@ BUGS = (
         "G8",
         (
             Edit(
-                "service/gapless_server/journal/reading.py",
+                "service/gapless_server/journal/sqlite_faults.py",
                 '    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL\n',
                 "    return isinstance(error, sqlite3.Error)\n",
             ),
