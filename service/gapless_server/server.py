@@ -20,7 +20,8 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.listening import listen_address, why_refused
-from gapless_server.rpc import commands, events, operations
+from gapless_server.rpc import commands, events, operations, wake_ups
+from gapless_server.rpc.accepting import Accepting
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import kind_handlers, kind_services
@@ -88,7 +89,8 @@ class Server:
             self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
         self._health = HealthServicer()
-        self._grpc = self._grpc_server(pages)
+        self._grpc = self._grpc_server()
+        self._accepting = self._bind(self._grpc, pages)
         self._idle_task: asyncio.Task[None] | None = None
         self.port = 0
 
@@ -106,6 +108,7 @@ class Server:
             await self._store.close()
             raise why_refused(host, port) from error
         await self._grpc.start()
+        self._accepting.start()
         self._gauge.start()
         self._store.announce(self.address)
         self._health.serve()
@@ -117,6 +120,7 @@ class Server:
             journal=self._store.name,
             journal_version=self._store.version,
             compiled=self.namespaces.kernel.runs is not None,
+            accepts_at_once=self._accepting.at_once,
         )
 
     async def stop(self) -> None:
@@ -160,44 +164,45 @@ class Server:
             _checkpoints(settings),
         )
 
-    def _grpc_server(self, pages: PageLimits) -> grpc.aio.Server:
-        server = grpc.aio.server(
-            options=[
-                # A second server on the port must fail, not share it.
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", self.settings.message_bytes_max),
-                ("grpc.max_send_message_length", -1),
-                # The defaults cancel calls of a burst of 2,000; the queue has its own limit.
-                ("grpc.server.max_pending_requests", 100_000),
-                ("grpc.server.max_pending_requests_hard_limit", 200_000),
-                # A call that waited 30 s to be looked at would be cancelled, without a reason: how
-                # long to wait is for its caller to say.
-                ("grpc.server_max_unrequested_time_in_server", 24 * 3600),
-                # Clients may ask every 10 s whether the connection still stands (the SDK does every
-                # 30 s), also while nothing else is sent; by default they would be cut off for it.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ]
-        )
-        server.add_generic_rpc_handlers(
-            [
-                *kind_handlers(self.namespaces, pages),
-                self._commands.handlers(),
-                self._events.handlers(),
-                self._operations.handlers(),
-            ]
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [
-            *(service.full_name for service in kind_services(self.namespaces.kernel)),
-            commands.SERVICE.full_name,
-            events.SERVICE.full_name,
-            operations.SERVICE.full_name,
-            health.SERVICE_NAME,
-            reflection.SERVICE_NAME,
+    def _grpc_server(self) -> grpc.aio.Server:
+        options = [
+            # A second server on the port must fail, not share it.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", self.settings.message_bytes_max),
+            ("grpc.max_send_message_length", -1),
+            # The defaults cancel calls of a burst of 2,000; the queue has its own limit.
+            ("grpc.server.max_pending_requests", 100_000),
+            ("grpc.server.max_pending_requests_hard_limit", 200_000),
+            # A call that waited 30 s to be looked at would be cancelled, without a reason: how
+            # long to wait is for its caller to say.
+            ("grpc.server_max_unrequested_time_in_server", 24 * 3600),
+            # Clients may ask every 10 s whether the connection still stands (the SDK does every
+            # 30 s), also while nothing else is sent; by default they would be cut off for it.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
         ]
+        with wake_ups.all_at_once():
+            return grpc.aio.server(options=options)
+
+    def _bind(self, server: grpc.aio.Server, pages: PageLimits) -> Accepting:
+        """Adds all services to a server; returns what takes in the calls of our own."""
+        services = [
+            *kind_services(self.namespaces.kernel),
+            commands.SERVICE,
+            events.SERVICE,
+            operations.SERVICE,
+        ]
+        handlers = [
+            *kind_handlers(self.namespaces, pages),
+            self._commands.handlers(),
+            self._events.handlers(),
+            self._operations.handlers(),
+        ]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.full_name for service in services]
+        names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
-        return server
+        return Accepting(server, handlers, services)
 
     def _fail(self, namespace: str, error: BaseException) -> None:
         """A writer stopped: nothing may be served that could turn out not to be durable (G8)."""

@@ -28,6 +28,7 @@ from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.frames import FrameTaker
 from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
+from gapless_server.rpc.turns import Turns
 from gapless_server.rpc.unary import execute, unary_handler
 from gapless_server.writer.entries import Answer, Answers
 from gapless_server.writer.namespace import Namespace
@@ -73,6 +74,7 @@ class CommandServicer:
         self._namespaces = namespaces
         self._limits = limits
         self._gate = StreamGate("pipeline", limits.streams_max)
+        self._turns = Turns[bytes, Frame]()
         self._taker = FrameTaker(namespaces.kernel, limits.frame_commands_max)
         # In the order in which they began: they end in an order that does not change by itself.
         self._streams: dict[_Stream, None] = {}
@@ -128,13 +130,16 @@ class CommandServicer:
         frames: _Stream = asyncio.Queue()
         places = asyncio.Semaphore(self._limits.frames_in_flight_max)
 
+        def submitted(data: bytes) -> Frame:
+            return self._submitted(data, namespace, caller)
+
         async def take_in() -> None:
             try:
                 await places.acquire()
                 async for data in requests:
                     if self._stopping:
                         return
-                    frames.put_nowait(self._submitted(data, namespace, caller))
+                    frames.put_nowait(await self._turns.do(submitted, data))
                     await places.acquire()
                 frames.put_nowait(None)
             except Refused as refusal:
@@ -184,8 +189,11 @@ def _abandon(frames: _Stream) -> None:
 
 def response_of(outcomes: Sequence[Outcome]) -> bytes:
     """Returns a PipelineResponse, which is its results one after another: see core/wire.py."""
+    first = outcomes[0]
+    if isinstance(first, Refused) and outcomes.count(first) == len(outcomes):
+        # A service under more load than it can take mostly refuses frames whole.
+        return field(_RESULT, to_result(first)) * len(outcomes)
     parts: list[bytes] = []
-    # A service under more load than it can take mostly refuses frames whole, all for one reason.
     refusal: Refused | None = None
     refused = b""
     for outcome in outcomes:

@@ -107,4 +107,31 @@ BUGS = (
         ),
         (f"{_LIMITS}::test_draining_commits_what_is_queued_and_refuses_what_comes",),
     ),
+    PlantedBug(
+        "calls are taken in one after the other",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/rpc/accepting.py",
+                "            for _ in range(ACCEPTS):\n",
+                "            for _ in range(0):\n",
+            ),
+        ),
+        (
+            "tests/rpc/test_accepting.py"
+            "::test_g7_a_burst_of_calls_takes_fewer_turns_of_the_loop_than_it_has_calls",
+        ),
+    ),
+    PlantedBug(
+        "every stream takes in a frame in every turn of the loop",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/rpc/turns.py",
+                "        return now < self._due_time\n",
+                "        return True\n",
+            ),
+        ),
+        ("tests/rpc/test_turns.py::test_g7_work_that_fills_a_turn_leaves_the_rest_to_later_turns",),
+    ),
 )

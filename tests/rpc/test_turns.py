@@ -1,0 +1,97 @@
+"""What many streams have to do is done in order, and a little of it in each turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from gapless_server.rpc.turns import TURN_SECONDS, Turns
+
+STREAMS = 10
+
+
+def work_for(seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        pass
+
+
+async def test_g7_work_that_fills_a_turn_leaves_the_rest_to_later_turns() -> None:
+    turns = Turns[int, int]()
+    turn = 0
+    done: list[tuple[int, int]] = []
+
+    def work(number: int) -> int:
+        work_for(TURN_SECONDS)
+        done.append((turn, number))
+        return number
+
+    streams = asyncio.gather(*(turns.do(work, number) for number in range(STREAMS)))
+    while not streams.done():
+        turn += 1
+        await asyncio.sleep(0)
+
+    assert await streams == list(range(STREAMS))
+    assert [number for _turn, number in done] == list(range(STREAMS))
+    assert len({turn for turn, _number in done}) == STREAMS
+
+
+async def test_work_is_done_in_the_order_in_which_it_was_asked_for() -> None:
+    turns = Turns[str, None]()
+    asked: list[str] = []
+    done: list[str] = []
+
+    def work(name: str) -> None:
+        done.append(name)
+        work_for(TURN_SECONDS)
+
+    async def stream(name: str) -> None:
+        for number in range(3):
+            asked.append(f"{name} {number}")
+            await turns.do(work, asked[-1])
+
+    await asyncio.gather(*map(stream, "abc"))
+
+    assert len(done) == 9
+    assert done == asked
+
+
+async def test_work_for_which_there_is_time_is_done_at_once() -> None:
+    turns = Turns[int, int]()
+
+    with pytest.raises(StopIteration) as made:
+        turns.do(abs, -7).send(None)
+
+    assert made.value.value == 7
+
+
+async def test_work_of_a_stream_that_has_ended_is_not_done() -> None:
+    turns = Turns[str, None]()
+    done: list[str] = []
+
+    def work(name: str) -> None:
+        done.append(name)
+        work_for(TURN_SECONDS)
+
+    tasks = [asyncio.create_task(turns.do(work, name)) for name in "abc"]
+    await asyncio.sleep(0)  # so that they wait
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+
+    assert done == ["a", "c"]
+
+
+async def test_what_work_raises_is_raised_where_it_was_asked_for() -> None:
+    turns = Turns[str, int]()
+
+    def work(text: str) -> int:
+        work_for(TURN_SECONDS)
+        return int(text)
+
+    found = await asyncio.gather(*(turns.do(work, text) for text in "1x2"), return_exceptions=True)
+
+    assert found[0] == 1
+    assert isinstance(found[1], ValueError)
+    assert found[2] == 2
