@@ -11,7 +11,12 @@ import pytest
 
 from gapless_server.checkpoint.port import CheckpointHead, Damaged
 from gapless_server.core.state import PartitionedTable, State, UndoLog
-from gapless_server.writer.checkpointer import RETRY_SECONDS_MIN, Amount, Checkpointer
+from gapless_server.writer.checkpointer import (
+    FAILED_PATIENCE,
+    RETRY_SECONDS_MIN,
+    Amount,
+    Checkpointer,
+)
 from gapless_server.writer.requests import RequestIndex
 
 ROWS = 2_000
@@ -120,6 +125,50 @@ async def test_g7_a_checkpoint_that_cannot_be_written_is_tried_again_but_not_by_
     assert checkpointer._task is not None
     await checkpointer.settle()
     assert checkpointer._task.exception() is None
+    await checkpointer.close(None)
+
+
+async def too_much_since_a_failure(checkpoint: Failing) -> Checkpointer:
+    checkpointer = checkpointer_of(checkpoint)
+    for _ in range(1 + FAILED_PATIENCE):
+        assert await has_room(checkpointer)
+        await checkpointer.committed(Amount(1, 1), CheckpointHead())
+        await checkpointer.settle()
+    return checkpointer
+
+
+async def has_room(checkpointer: Checkpointer) -> bool:
+    """Whether a round would not have to wait at all."""
+    try:
+        checkpointer.room(lambda: True).send(None)
+    except StopIteration:
+        return True
+    return False
+
+
+async def test_g7_rounds_wait_once_too_much_came_since_a_checkpoint_that_cannot_be_written() -> (
+    None
+):
+    checkpoint = Failing(OSError("a bad sector"))
+    checkpointer = await too_much_since_a_failure(checkpoint)
+    assert not await has_room(checkpointer)
+
+    checkpoint.fault = None
+    async with asyncio.timeout(SECONDS_MAX):
+        await checkpointer.room(lambda: True)
+
+    assert checkpoint.written == 1
+    assert await has_room(checkpointer)
+
+
+async def test_a_round_that_waits_for_a_checkpoint_does_not_hold_up_the_end_of_the_writer() -> None:
+    checkpointer = await too_much_since_a_failure(Failing(OSError("a bad sector")))
+    wanted = iter([True, True, False])
+
+    async with asyncio.timeout(SECONDS_MAX):
+        await checkpointer.room(lambda: next(wanted))
+
+    assert next(wanted, None) is None
     await checkpointer.close(None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
@@ -34,6 +35,10 @@ IMAGE_REQUESTS_MIN = 50_000
 # on: each try writes all that came since, and rounds may have to wait for it.
 RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 60.0
+# If it cannot be written at all, rounds wait once so many times what is due has come since.
+FAILED_PATIENCE = 8
+# How soon a round that waits so is given up, once it is not wanted any more.
+LOOK_SECONDS = 0.5
 
 
 class Amount(NamedTuple):
@@ -104,6 +109,25 @@ class Checkpointer:
             self._require_sound()
         if not self._has_to_wait():
             self._begin(at)
+
+    async def room(self, is_wanted: Callable[[], bool]) -> None:
+        """Returns once memory has room for a round, or as soon as that is not wanted any more.
+
+        It has none while far too much has come since a checkpoint that cannot be written.
+        """
+        if not self._is_far_behind():
+            return
+        _log.error("writer_waits_for_checkpoint", entries=self._since.entries)
+        while self._is_far_behind() and is_wanted():
+            if self._has_to_wait():
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                # What is frozen is what could not be written; `at` does not matter then.
+                await asyncio.wait([self._begin(CheckpointHead())])
+
+    def _is_far_behind(self) -> bool:
+        is_failing = self._frozen is not None and self._damage is None
+        return is_failing and self._since.reaches(self._between, FAILED_PATIENCE)
 
     async def begin_now(self, at: CheckpointHead) -> None:
         """Begins to write the state as it is at `at`, after what is being written.

@@ -78,6 +78,11 @@ class History:
         if self._checkpointer is not None:
             await self._checkpointer.committed(since, self._checkpoint_head())
 
+    async def room(self, is_wanted: Callable[[], bool]) -> None:
+        """Returns once memory has room for a round, or as soon as that is not wanted any more."""
+        if self._checkpointer is not None:
+            await self._checkpointer.room(is_wanted)
+
     async def checkpoint_now(self) -> None:
         """Begins to write a checkpoint, as soon as none is being written."""
         self._since = NOTHING

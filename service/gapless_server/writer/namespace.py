@@ -266,6 +266,7 @@ class Namespace:
             while True:
                 if self._queue or self._reads or (not self._closing and self._something_is_due()):
                     await self._gathering.wait()
+                    await self._history.room(lambda: not self._closing)
                     await self._run_round(self._queue.take_round())
                 elif self._closing:
                     return
