@@ -20,7 +20,7 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.listening import listen_address, why_refused
-from gapless_server.rpc import commands, events, operations, wake_ups
+from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.accepting import Accepting
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
@@ -181,8 +181,7 @@ class Server:
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ]
-        with wake_ups.all_at_once():
-            return grpc.aio.server(options=options)
+        return grpc.aio.server(options=options)
 
     def _bind(self, server: grpc.aio.Server, pages: PageLimits) -> Accepting:
         """Adds all services to a server; returns what takes in the calls of our own."""

@@ -51,6 +51,28 @@ def test_the_address_file_is_there_when_the_service_answers_and_gone_when_it_has
     assert not (tmp_path / "address").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (process, _):
+        process.send_signal(number)
+        lines = _log_lines(process)
+
+    assert process.returncode == 0
+    assert lines[-1]["event"] == "stopped"
+
+
+def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what a child begins with
+    try:
+        serves = serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path)
+        with serves as (process, address):
+            process.send_signal(signal.SIGHUP)
+            with Client(address) as client:
+                assert client.operations.server_info().journal == "sqlite"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Running(NamedTuple):
     """A service that runs for all tests of this module."""
 

@@ -55,6 +55,15 @@ def test_a_server_answers_once_it_is_started(server: RunningServer) -> None:
         assert post(client) == 1
 
 
+@both
+def test_a_server_on_an_ipv6_address_has_clients_too(server_type: ServerType) -> None:
+    with server_type(host="::1") as server:
+        with server.client() as client:
+            assert post(client) == 1
+
+        assert server.address == f"[::1]:{server.settings.port}"
+
+
 async def test_a_server_has_clients_for_asyncio_too(server: RunningServer) -> None:
     async with server.async_client("asyncio") as client:
         await client.channels.create("general")

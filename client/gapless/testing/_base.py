@@ -75,8 +75,10 @@ class RunningServer(abc.ABC):
 
     @property
     def address(self) -> str:
-        """Where the service listens: ``host:port``."""
-        return f"{self.settings.host}:{self.settings.port}"
+        """Where the service listens: ``host:port``, or ``[host]:port`` if it is an IPv6 address."""
+        from gapless_server.listening import listen_address
+
+        return listen_address(self.settings.host, self.settings.port)
 
     @property
     def log_path(self) -> Path:

@@ -25,6 +25,7 @@ from gapless_server.cli.port_owner import describe_listener
 from gapless_server.cli.settings_options import settings_options
 from gapless_server.journal.port import JournalError, OwnedElsewhere
 from gapless_server.listening import AddressInUse, AddressUnusable, listen_address
+from gapless_server.rpc import wake_ups
 from gapless_server.server import Server
 from gapless_server.settings import Settings
 
@@ -58,7 +59,8 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     setting can be given as a flag, as an environment variable, or in a TOML file; the flag is
     the strongest, the file the weakest. `gapless config` shows what is in force and why.
 
-    SIGTERM or Ctrl-C stops it: it refuses new commands, answers the ones it has, and ends.
+    SIGTERM, Ctrl-C or the end of its terminal stops it: it refuses new commands, answers the ones
+    it has, and ends.
     """
     settings = configuration.settings()
     if address_file is not None:
@@ -95,7 +97,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(settings: Settings, address_file: Path | None) -> int:
     stop = _stop_signal()
-    server = Server(settings)
+    with wake_ups.all_at_once():
+        server = Server(settings)
     await server.start()
     _tune_garbage_collector()
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -145,7 +148,7 @@ def _announced(address: str, address_file: Path | None) -> Iterator[None]:
 
 
 def _stop_signal() -> asyncio.Future[None]:
-    """Returns a future that the first SIGTERM or SIGINT resolves."""
+    """Returns a future that the first SIGTERM, SIGINT or SIGHUP resolves."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
 
@@ -153,7 +156,10 @@ def _stop_signal() -> asyncio.Future[None]:
         if not stop.done():
             stop.set_result(None)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signals.append(signal.SIGHUP)
+    for number in signals:
         loop.add_signal_handler(number, on_signal)
     return stop
 

@@ -5,6 +5,10 @@ event, and the event loop reads one byte in a turn and then does all that is to 
 events at once, 99 turns wake up for nothing; and once some 300 bytes lie there the thread, and all
 that has happened since, waits for as many turns. gRPC has no option for it, but it takes whatever
 socket it is given.
+
+Only for a process with one event loop. gRPC serves all loops of a process from the first of them,
+and an event of one that was closed is an exception there: then what is left to do waits for the
+next byte, which must not have been read.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ class _Drained(socket.socket):
 def all_at_once() -> Iterator[None]:
     """Makes the loop that grpc.aio begins within, in this thread, read all its wake-ups.
 
-    If gRPC has begun before, or does not ask for a pair of sockets, nothing changes.
+    It must be the only loop of the process. If gRPC has begun before, or does not ask for a pair of
+    sockets, nothing changes.
     """
     make_pair, here = socket.socketpair, threading.get_ident()
 
