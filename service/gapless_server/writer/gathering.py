@@ -1,8 +1,8 @@
 """Gathering: a round of calls waits for those that are on their way, and never for time to pass.
 
-gRPC takes calls in one by one, each over several turns of the event loop, and a round costs as much
-as five commands: were each call a round of its own, callers at once would be served no quicker than
-one after another.
+Calls come one by one, each over several turns of the event loop, and a round costs as much as five
+commands: were each call a round of its own, callers at once would be served no quicker than one
+after another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CALLS_MAX: Final = 50
 # longer than this.
 SECONDS_WITHOUT_A_CALL_MAX: Final = 0.002
 # While call comes after call, the first of them waits no longer than this. Where more than a dozen
-# callers wait, they wait longer than that for gRPC to take in the calls before theirs.
+# callers wait, they wait longer than that for the calls before theirs.
 SECONDS_MAX: Final = 0.02
 # After so many rounds of one call the caller is taken to be alone, until two come together.
 ROUNDS_ALONE: Final = 8
