@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -32,6 +32,7 @@ from gapless_server.core.keys import (
     encode_keys,
     split_keys,
 )
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, handfuls
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
@@ -205,6 +206,27 @@ class Below(Generic[Partition, Key, Row]):
         for data, row in self._store.scan(self._name, low, high, descending=descending):
             key: Any = decode_key(data[len(prefix) :])
             yield key, self._decode(row)
+
+    def keys(self, partition: Any) -> Iterator[Sequence[Key]]:
+        """Yields all keys of a partition, a handful at a time, those that are stored in order.
+
+        Rows may be moved to the store between two handfuls, so that some keys come twice.
+        """
+        frozen = self._frozen.get(partition)
+        if frozen is not None:
+            yield from handfuls([key for key, row in frozen.rows.items() if row is not DELETED])
+        prefix = encode_key(partition)
+        low, high = prefix, prefix + AFTER_ALL_KEYS
+        while True:
+            rows = self._store.scan(self._name, low, high, descending=False)
+            found = [data for data, _row in islice(rows, ROWS_BETWEEN_PAUSES)]
+            frozen = self._frozen.get(partition)
+            known: Container[Any] = () if frozen is None else frozen.rows
+            keys: Iterator[Any] = (decode_key(data[len(prefix) :]) for data in found)
+            yield [key for key in keys if key not in known]
+            if len(found) < ROWS_BETWEEN_PAUSES:
+                return
+            low = found[-1]
 
     def items(self, fresh: Layer[Partition, Key, Row]) -> Iterator[tuple[Any, Any]]:
         """Yields every (partition, key) and row, those of `fresh` included, in no order."""
