@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from gapless_server.core.steps import ROWS_BETWEEN_PAUSES
 from gapless_server.core.tables import STEPS_BETWEEN_PAUSES
 from tests.core import chat_commands as chat
 from tests.core import list_commands as lists
+from tests.core import pool_commands as pools
 from tests.core.batch_commands import batch
 from tests.core.dict_store import DictStore
 from tests.core.story import KERNEL, Story
@@ -125,6 +126,40 @@ class InParts(NamedTuple):
     changes: list[int]
 
 
+class CountingStore(DictStore):
+    """Counts the rows that a scan has passed."""
+
+    passed = 0
+
+    def scan(self, *arguments: Any, **named: Any) -> Iterator[tuple[bytes, bytes]]:
+        for row in super().scan(*arguments, **named):
+            self.passed += 1
+            yield row
+
+
+def test_g7_rows_that_were_deleted_since_the_last_checkpoint_are_passed_with_pauses() -> None:
+    store, state = CountingStore(), State([Tables])
+    state.attach(store)
+    rows = state.of(Tables).rows
+    for key in range(MANY):
+        rows.put("p", key, key)
+    store.write(state)
+    state.thaw()
+    for key in range(MANY - 1):
+        rows.delete("p", key)
+    passed: list[int] = [store.passed]
+    found = []
+
+    for row in rows.scan_in_steps("p"):
+        passed.append(store.passed)
+        if row is not None:
+            found.append(row)
+
+    assert found == [(MANY - 1, MANY - 1)]
+    # Twice: where the pause is to be is found first.
+    assert max(after - before for before, after in pairwise(passed)) <= 2 * ROWS_BETWEEN_PAUSES + 2
+
+
 def run(story: Story, command: Message) -> InParts:
     """Decides and applies a command in steps."""
     deciding = story.typed(command).steps(story.state, Context(story.moment, "", "made-"))
@@ -169,6 +204,47 @@ class TestCommands:
 
         assert sum(deleting.changes) > MANY
         assert max(deleting.changes) <= ROWS_BETWEEN_PAUSES + 1
+
+
+class TestPools:
+    """What is done to a pool's numbers is done to a few of them between two pauses (G7)."""
+
+    @pytest.fixture
+    def story(self) -> Story:
+        """Of a pool whose odd numbers are held, each by a reservation of ANN that expires."""
+        story = Story().given(pools.create((1, 2 * MANY)))
+        held = (
+            pools.reserve(f"k{number}", preferred=number, only_preferred=True, ttl_seconds=10**6)
+            for number in range(1, 2 * MANY, 2)
+        )
+        return story.given(*held)
+
+    def test_g7_other_ranges(self, story: Story) -> None:
+        updating = run(story, pools.update_ranges((10**6, 10**6 + 2 * MANY)))
+
+        assert updating.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
+        assert sum(updating.changes) > 2 * MANY
+        assert max(updating.changes) <= ROWS_BETWEEN_PAUSES + 1
+
+    def test_g7_a_release_of_all_that_an_owner_holds(self, story: Story) -> None:
+        releasing = run(story, pools.release_owner())
+
+        assert releasing.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
+        assert max(releasing.changes) <= ROWS_BETWEEN_PAUSES
+
+    def test_g7_a_clean_up_of_what_an_owner_who_is_gone_holds(self, story: Story) -> None:
+        cleaning = run(story, pools.clean_up(pools.ANN))
+
+        assert cleaning.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
+        assert max(cleaning.changes) <= ROWS_BETWEEN_PAUSES
+
+    def test_g7_a_clean_up_of_what_has_expired(self, story: Story) -> None:
+        story.idle(10**7)
+
+        cleaning = run(story, pools.clean_up())
+
+        assert cleaning.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
+        assert max(cleaning.changes) <= ROWS_BETWEEN_PAUSES
 
 
 class TestBatches:

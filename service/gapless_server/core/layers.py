@@ -228,6 +228,15 @@ class Below(Generic[Partition, Key, Row]):
                 return
             low = found[-1]
 
+    def stored_key(self, partition: Any, after: Any) -> Key | None:
+        """Returns the last of a handful of stored keys after a key; None if there are fewer."""
+        prefix = encode_key(partition)
+        low = prefix if after is None else prefix + encode_key(after)
+        rows = self._store.scan(self._name, low, prefix + AFTER_ALL_KEYS, descending=False)
+        found = next(islice(rows, ROWS_BETWEEN_PAUSES - 1, None), None)
+        key: Any = None if found is None else decode_key(found[0][len(prefix) :])
+        return cast("Key | None", key)
+
     def items(self, fresh: Layer[Partition, Key, Row]) -> Iterator[tuple[Any, Any]]:
         """Yields every (partition, key) and row, those of `fresh` included, in no order."""
         changed = {

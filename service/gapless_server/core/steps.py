@@ -33,6 +33,13 @@ def handfuls(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[start : start + ROWS_BETWEEN_PAUSES]
 
 
+def let_go(items: list[Item]) -> Generator[None, None, None]:
+    """Frees the items of a list that nobody needs any more: all at once would take long."""
+    while items:
+        del items[-ROWS_BETWEEN_PAUSES:]
+        yield
+
+
 class InSteps(Generic[Parameters, Answer]):
     """A decider or an evolver that takes long: `steps` has its pauses, a call has none."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterator
 from functools import cache
-from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -166,11 +165,20 @@ class PartitionedTable(Generic[Partition, Key, Row]):
         After it the rest is looked for anew: it may have been moved to the store meanwhile.
         """
         while True:
-            rows = list(islice(self.scan(partition, after=after), ROWS_BETWEEN_PAUSES))
-            yield from rows
-            if len(rows) < ROWS_BETWEEN_PAUSES:
-                return
-            after = rows[-1][0]
+            # A row in the store that was deleted is passed as slowly as one that is there.
+            edge = None if self._below is None else self._below.stored_key(partition, after)
+            rows = self.scan(partition, after=after, before=edge)
+            for count, found in enumerate(rows, start=1):
+                yield found
+                if count == ROWS_BETWEEN_PAUSES:
+                    after = found[0]
+                    break
+            else:
+                if edge is None:
+                    return
+                if (row := self.get(partition, edge)) is not None:
+                    yield edge, row
+                after = edge
             yield None
 
     def count(self, partition: Partition) -> int:
