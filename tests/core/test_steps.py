@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from gapless.v1.guards_pb2 import Guard
 from gapless.v1.lists_pb2 import ListVersionGuard
 from gapless_server.core.kernel import Context
+from gapless_server.core.paging import PageLimits
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import PartitionedTable, State, UndoLog
 from gapless_server.core.steps import ROWS_BETWEEN_PAUSES
@@ -137,27 +138,41 @@ class CountingStore(DictStore):
             yield row
 
 
-def test_g7_rows_that_were_deleted_since_the_last_checkpoint_are_passed_with_pauses() -> None:
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_g7_rows_that_were_deleted_since_the_last_checkpoint_are_passed_with_pauses(
+    *, is_frozen: bool
+) -> None:
     store, state = CountingStore(), State([Tables])
     state.attach(store)
     rows = state.of(Tables).rows
     for key in range(MANY):
         rows.put("p", key, key)
     store.write(state)
-    state.thaw()
+    if not is_frozen:
+        state.thaw()
     for key in range(MANY - 1):
         rows.delete("p", key)
-    passed: list[int] = [store.passed]
-    found = []
+    found = list(rows.scan_in_steps("p"))
+    passed = [store.passed]
+    passed.extend(store.passed for _ in rows.scan_in_steps("p"))
 
-    for row in rows.scan_in_steps("p"):
-        passed.append(store.passed)
-        if row is not None:
-            found.append(row)
-
-    assert found == [(MANY - 1, MANY - 1)]
+    assert [row for row in found if row is not None] == [(MANY - 1, MANY - 1)]
+    assert found.count(None) >= MANY // (ROWS_BETWEEN_PAUSES + 1)
     # Twice: where the pause is to be is found first.
     assert max(after - before for before, after in pairwise(passed)) <= 2 * ROWS_BETWEEN_PAUSES + 2
+
+
+def test_g7_keys_are_put_in_order_with_pauses() -> None:
+    state = State([Tables])
+    rows = state.of(Tables).rows
+    for key in reversed(range(MANY)):
+        rows.put("p", key, key)
+
+    found = list(rows.scan_in_steps("p"))
+
+    first = found.index((0, 0))
+    assert found[:first] == [None] * (1 + MANY // ROWS_BETWEEN_PAUSES)
+    assert [row for row in found if row is not None] == [(key, key) for key in range(MANY)]
 
 
 def run(story: Story, command: Message) -> InParts:
@@ -245,6 +260,21 @@ class TestPools:
 
         assert cleaning.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
         assert max(cleaning.changes) <= ROWS_BETWEEN_PAUSES
+
+    @pytest.mark.parametrize("seconds", [0, 10**7])
+    def test_g7_a_preview_of_a_clean_up(self, story: Story, seconds: int) -> None:
+        story.idle(seconds)
+        limits = PageLimits(page_items_default=MANY, page_items_max=MANY)
+
+        steps = KERNEL.query_in_steps(story.state, pools.preview(pools.ANN), limits, story.moment)
+
+        assert pauses(steps) >= MANY // ROWS_BETWEEN_PAUSES
+
+    def test_a_preview_that_finds_nothing_looks_at_nobody_else(self, story: Story) -> None:
+        asked = (story.state, pools.preview("nobody"), PageLimits(), story.moment)
+        pauses(KERNEL.query_in_steps(*asked))  # puts keys in order, which is done once
+
+        assert pauses(KERNEL.query_in_steps(*asked)) == 1
 
 
 class TestBatches:

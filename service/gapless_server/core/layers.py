@@ -99,6 +99,15 @@ class Part(Generic[Key, Row]):
             self.order = SortedList(key for key, row in self.rows.items() if row is not DELETED)
         return self.order
 
+    def order_in_steps(self) -> Iterator[None]:
+        """Puts the keys in order, with pauses in which nobody may change a row."""
+        if self.order is None:
+            order = SortedList()
+            for keys in handfuls([key for key, row in self.rows.items() if row is not DELETED]):
+                order.update(keys)
+                yield
+            self.order = order
+
     def put(self, key: Key, row: Row) -> None:
         """Sets the row of a key."""
         if self.order is not None and self.rows.get(key, DELETED) is DELETED:
@@ -228,14 +237,28 @@ class Below(Generic[Partition, Key, Row]):
                 return
             low = found[-1]
 
-    def stored_key(self, partition: Any, after: Any) -> Key | None:
-        """Returns the last of a handful of stored keys after a key; None if there are fewer."""
+    def order_in_steps(self, partition: Partition) -> Iterator[None]:
+        """Puts what is frozen of a partition in order."""
+        frozen = self._frozen.get(partition)
+        return iter(()) if frozen is None else frozen.order_in_steps()
+
+    def edge(self, partition: Partition, after: Any) -> Key | None:
+        """Returns a key that a handful of rows, at most, of each layer lie before.
+
+        Those that were deleted since are among them: to pass one takes as long as if it were there.
+        None if there are no more than that.
+        """
+        edges: list[Any] = []
+        if (frozen := self._frozen.get(partition)) is not None:
+            order = frozen.ordered()
+            index = ROWS_BETWEEN_PAUSES + (0 if after is None else order.bisect_right(after))
+            edges.extend(order[index : index + 1])
         prefix = encode_key(partition)
         low = prefix if after is None else prefix + encode_key(after)
         rows = self._store.scan(self._name, low, prefix + AFTER_ALL_KEYS, descending=False)
-        found = next(islice(rows, ROWS_BETWEEN_PAUSES - 1, None), None)
-        key: Any = None if found is None else decode_key(found[0][len(prefix) :])
-        return cast("Key | None", key)
+        for data, _row in islice(rows, ROWS_BETWEEN_PAUSES, ROWS_BETWEEN_PAUSES + 1):
+            edges.append(decode_key(data[len(prefix) :]))
+        return min(edges, default=None)
 
     def items(self, fresh: Layer[Partition, Key, Row]) -> Iterator[tuple[Any, Any]]:
         """Yields every (partition, key) and row, those of `fresh` included, in no order."""

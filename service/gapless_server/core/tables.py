@@ -164,9 +164,15 @@ class PartitionedTable(Generic[Partition, Key, Row]):
 
         After it the rest is looked for anew: it may have been moved to the store meanwhile.
         """
+        part = self._fresh.get(partition)
+        if part is not None:
+            for _ in part.order_in_steps():
+                yield None
+        if self._below is not None:
+            for _ in self._below.order_in_steps(partition):
+                yield None
         while True:
-            # A row in the store that was deleted is passed as slowly as one that is there.
-            edge = None if self._below is None else self._below.stored_key(partition, after)
+            edge = None if self._below is None else self._below.edge(partition, after)
             rows = self.scan(partition, after=after, before=edge)
             for count, found in enumerate(rows, start=1):
                 yield found
