@@ -264,6 +264,25 @@ class TestPools:
         assert cleaning.pauses_deciding > MANY // ROWS_BETWEEN_PAUSES
         assert max(cleaning.changes) <= ROWS_BETWEEN_PAUSES
 
+    def test_g7_a_group_of_many_runs(self, story: Story) -> None:
+        reserving = run(story, pools.reserve_group("g", 1000))
+
+        assert sum(reserving.changes) > 3000
+        assert max(reserving.changes) <= ROWS_BETWEEN_PAUSES
+
+    def test_g7_a_search_for_numbers_that_fits_nowhere(self, story: Story) -> None:
+        # Free are the even numbers: every other one fits, and the last never does.
+        offsets = [*range(0, 100, 2), 101]
+        steps = story.typed(pools.reserve_group("g", offsets=offsets)).steps(
+            story.state, Context(story.moment, "", "made-")
+        )
+        refused_after: list[None] = []
+
+        with pytest.raises(Refused, match="offsets"):
+            refused_after.extend(steps)
+
+        assert len(refused_after) > MANY // ROWS_BETWEEN_PAUSES
+
     @pytest.mark.parametrize("seconds", [0, 10**7])
     def test_g7_a_preview_of_a_clean_up(self, story: Story, seconds: int) -> None:
         story.idle(seconds)

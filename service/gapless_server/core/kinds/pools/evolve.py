@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Final
 
 import msgspec
 
@@ -37,6 +38,9 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.state import Moment, State
 from gapless_server.core.steps import InSteps, let_go, whole_answer
 from gapless_server.core.times import from_timestamp
+
+# For each run of a group the free one that it lies in is looked for, maybe on the disk.
+_RUNS_BETWEEN_PAUSES: Final = 50
 
 
 def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> None:
@@ -80,7 +84,10 @@ def pool_updated(
     yield from let_go(held)
 
 
-def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) -> None:
+@InSteps
+def numbers_reserved(
+    state: State, event: pb.NumbersReserved, moment: Moment
+) -> Generator[None, None, None]:
     """The numbers are no longer free; a gap-free pool has moved on to the last of them."""
     pool_id = event.pool_id
     tables, pool = pool_tables(state), require_pool(state, pool_id)
@@ -100,7 +107,9 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
         tables.expiries.put(pool_id, (row.end_uptime_us, *holder), True)
     counts = pool_counts(state, pool_id)
     first_free = counts.first_free
-    for run in runs:
+    for index, run in enumerate(runs, start=1):
+        if index % _RUNS_BETWEEN_PAUSES == 0:
+            yield
         tables.held.put(pool_id, run.last, HeldRow(run.first, holder))
         if not pool.gap_free:
             first_free = take_from_free(tables, pool_id, pool, first_free, run)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 from gapless.v1 import errors_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
-from gapless_server.core.kernel import Context, Decision
+from gapless_server.core.kernel import Context, Decision, Steps
 from gapless_server.core.kinds.pools.asks import Ask, ask_for_group, ask_for_number, describe_row
 from gapless_server.core.kinds.pools.choose import Choice, choose
 from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
@@ -22,6 +23,7 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
+from gapless_server.core.steps import InSteps, whole_answer
 from gapless_server.core.times import MICROSECONDS, optional_timestamp
 
 # Single numbers are reserved most, by many at once.
@@ -44,7 +46,7 @@ class Outcome(NamedTuple):
 def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Decision:
     """Decides ReserveNumber."""
     pool = require_pool(state, command.pool_id)
-    outcome = _reserve(state, command, context, pool, ask_for_number(command, pool))
+    outcome = whole_answer(_reserve(state, command, context, pool, ask_for_number(command, pool)))
     response = ReserveNumberResponse(
         number=outcome.choice.runs[0].first,
         already_held=outcome.already_held,
@@ -53,10 +55,12 @@ def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Cont
     return Decision(outcome.events, response)
 
 
-def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Context) -> Decision:
+@InSteps
+def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Context) -> Steps:
     """Decides ReserveGroup."""
     pool = require_pool(state, command.pool_id)
-    outcome = _reserve(state, command, context, pool, ask_for_group(command, pool))
+    ask = ask_for_group(command, pool)
+    outcome = yield from _reserve(state, command, context, pool, ask)
     base = outcome.choice.base
     response = pb.ReserveGroupResponse(
         numbers=numbers_in(outcome.choice.runs),
@@ -67,7 +71,9 @@ def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Contex
     return Decision(outcome.events, response)
 
 
-def _reserve(state: State, command: Command, context: Context, pool: PoolRow, ask: Ask) -> Outcome:
+def _reserve(
+    state: State, command: Command, context: Context, pool: PoolRow, ask: Ask
+) -> Generator[None, None, Outcome]:
     now = context.moment
     pool_id, holder = command.pool_id, (command.owner_id, command.key)
     row = pool_tables(state).reservations.get(pool_id, holder)
@@ -80,7 +86,7 @@ def _reserve(state: State, command: Command, context: Context, pool: PoolRow, as
     if row is not None and _fits_again(pool, ask, row):
         endings, choice = own, Choice(row.runs, row.base)
     else:
-        endings, choice = _choose_swept(state, pool_id, pool, ask, own, now.uptime_us)
+        endings, choice = yield from _choose_swept(state, pool_id, pool, ask, own, now.uptime_us)
     # The field's rule leaves no time to live of 0.
     ttl_seconds = command.ttl_seconds
     expire_time_us = now.time_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
@@ -109,13 +115,14 @@ def _fits_again(pool: PoolRow, ask: Ask, row: ReservationRow) -> bool:
 
 def _choose_swept(
     state: State, pool_id: str, pool: PoolRow, ask: Ask, own: list[Ending], uptime_us: int
-) -> tuple[list[Ending], Choice]:
+) -> Generator[None, None, tuple[list[Ending], Choice]]:
     """Returns what to sweep, which is `own` if that is enough, and the numbers to give then.
 
     Raises Refused, with the counts after a sweep, if nothing of that helps.
     """
     try:
-        return own, choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
+        choice = yield from choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
+        return own, choice
     except Refused:
         own_holders = {ending.holder for ending in own}
         due = due_endings(state, pool_id, uptime_us)
@@ -124,7 +131,8 @@ def _choose_swept(
         if pool.gap_free or not others:
             raise
     swept = own + others
-    return swept, choose(state, pool_id, pool, _free(state, pool_id, pool, swept), ask)
+    choice = yield from choose(state, pool_id, pool, _free(state, pool_id, pool, swept), ask)
+    return swept, choice
 
 
 def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> Free:
