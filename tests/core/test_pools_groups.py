@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
@@ -12,7 +14,7 @@ from gapless.v1.pool_reservations_pb2 import (
     RESERVATION_SHAPE_OFFSETS,
     NumbersReserved,
 )
-from gapless_server.core.kinds.pools.choose import BASE_RUNS_MAX, smallest_base
+from gapless_server.core.kinds.pools.choose import BASE_RUNS_MAX, search_base, smallest_base
 from gapless_server.core.kinds.pools.free import ListedFree
 from gapless_server.core.kinds.pools.ranges import Run, runs_of
 from tests.core.pool_commands import (
@@ -185,6 +187,17 @@ class TestOffsets:
 
         assert smallest_base(free, [0, 1]) is None
         assert free.runs_asked_for < 100
+
+    def test_g7_few_runs_are_looked_for_between_two_pauses(self) -> None:
+        free = CountedFree(runs_of(range(0, 4000, 2)), ())
+        asked_for = [0]
+
+        # The last of the offsets never fits.
+        steps = search_base(free, [*range(0, 100, 2), 101])
+        asked_for.extend(free.runs_asked_for for _ in steps)
+
+        assert len(asked_for) > 10
+        assert max(after - before for before, after in pairwise(asked_for)) <= 50
 
     def test_the_largest_numbers_can_be_reached(self) -> None:
         story = Story().given(create((NUMBER_MAX - 4, NUMBER_MAX)))

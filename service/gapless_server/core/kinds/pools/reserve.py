@@ -13,6 +13,7 @@ from gapless_server.core.kinds.pools.choose import Choice, choose
 from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
 from gapless_server.core.kinds.pools.ranges import all_within, from_number, joined, numbers_in
 from gapless_server.core.kinds.pools.release import Ending, due_endings, released_event
+from gapless_server.core.kinds.pools.swept import SweptFree
 from gapless_server.core.kinds.pools.tables import (
     PoolRow,
     ReservationRow,
@@ -144,7 +145,7 @@ def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> 
     if not released:
         return table_free
     back = (run for ending in released for run in all_within(ending.row.runs, pool.allowed))
-    return ListedFree(joined([*table_free.runs(), *back]), pool.preferred)
+    return SweptFree(table_free, pool, joined(back))
 
 
 def _differs(command: Command, row: ReservationRow, ask: Ask) -> Refused:
