@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from gapless_server.core.kinds.pools.free import ListedFree, TableFree
 from gapless_server.core.kinds.pools.ranges import all_within, joined, runs_of
-from gapless_server.core.kinds.pools.swept import SweptFree
+from gapless_server.core.kinds.pools.swept import swept_free
 from gapless_server.core.kinds.pools.tables import pool_counts, pool_tables, require_pool
+from gapless_server.core.steps import whole_answer
 from tests.core.pool_commands import PORTS, create, reserve
 from tests.core.story import Story
 
@@ -32,7 +33,7 @@ def test_it_is_as_if_all_runs_were_listed(
 
     # When some of them come back
     back = runs_of(sorted(data.draw(st.sets(st.sampled_from(sorted(held)), min_size=1))))
-    swept = SweptFree(tables, pool, joined(all_within(back, pool.allowed)))
+    swept = whole_answer(swept_free(tables, pool, joined(all_within(back, pool.allowed))))
 
     # Then everything is as if all that is free was written down
     listed = ListedFree(joined([*tables.runs(), *back]), pool.preferred)

@@ -270,6 +270,15 @@ class TestPools:
         assert sum(reserving.changes) > 3000
         assert max(reserving.changes) <= ROWS_BETWEEN_PAUSES
 
+    def test_g7_a_group_that_a_sweep_makes_room_for(self, story: Story) -> None:
+        story.idle(10**7)
+
+        reserving = run(story, pools.reserve_group("g", 1000, contiguous=True))
+
+        # A thousand end, fifty of them at a time.
+        assert reserving.pauses_deciding >= 20
+        assert max(reserving.changes) <= ROWS_BETWEEN_PAUSES
+
     def test_g7_a_search_for_numbers_that_fits_nowhere(self, story: Story) -> None:
         # Free are the even numbers: every other one fits, and the last never does.
         offsets = [*range(0, 100, 2), 101]

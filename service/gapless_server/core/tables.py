@@ -157,6 +157,14 @@ class PartitionedTable(Generic[Partition, Key, Row]):
                         self.delete(partition, key)
                 yield
 
+    def order_in_steps(self, partition: Partition) -> Iterator[None]:
+        """Puts the keys in memory in order with pauses; a scan after that has not to do it."""
+        part = self._fresh.get(partition)
+        if part is not None:
+            yield from part.order_in_steps()
+        if self._below is not None:
+            yield from self._below.order_in_steps(partition)
+
     def scan_in_steps(
         self, partition: Partition, after: Key | None = None
     ) -> Iterator[tuple[Key, Row] | None]:
@@ -164,13 +172,8 @@ class PartitionedTable(Generic[Partition, Key, Row]):
 
         After it the rest is looked for anew: it may have been moved to the store meanwhile.
         """
-        part = self._fresh.get(partition)
-        if part is not None:
-            for _ in part.order_in_steps():
-                yield None
-        if self._below is not None:
-            for _ in self._below.order_in_steps(partition):
-                yield None
+        for _ in self.order_in_steps(partition):
+            yield None
         while True:
             edge = None if self._below is None else self._below.edge(partition, after)
             rows = self.scan(partition, after=after, before=edge)

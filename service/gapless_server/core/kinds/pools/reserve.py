@@ -8,12 +8,20 @@ from typing import NamedTuple
 from gapless.v1 import errors_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless_server.core.kernel import Context, Decision, Steps
-from gapless_server.core.kinds.pools.asks import Ask, ask_for_group, ask_for_number, describe_row
+from gapless_server.core.kinds.pools.asks import (
+    CONTIGUOUS,
+    OFFSETS,
+    SINGLE,
+    Ask,
+    ask_for_group,
+    ask_for_number,
+    describe_row,
+)
 from gapless_server.core.kinds.pools.choose import Choice, choose
 from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
 from gapless_server.core.kinds.pools.ranges import all_within, from_number, joined, numbers_in
 from gapless_server.core.kinds.pools.release import Ending, due_endings, released_event
-from gapless_server.core.kinds.pools.swept import SweptFree
+from gapless_server.core.kinds.pools.swept import swept_free
 from gapless_server.core.kinds.pools.tables import (
     PoolRow,
     ReservationRow,
@@ -121,10 +129,18 @@ def _choose_swept(
 
     Raises Refused, with the counts after a sweep, if nothing of that helps.
     """
+    tables = pool_tables(state)
+    # Those that are gone through for it.
+    if ask.shape != SINGLE:
+        yield from tables.free.order_in_steps(pool_id)
+    if ask.shape in (CONTIGUOUS, OFFSETS):
+        yield from tables.free_lengths.order_in_steps(pool_id)
     try:
-        choice = yield from choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
+        free = yield from _free(state, pool_id, pool, own)
+        choice = yield from choose(state, pool_id, pool, free, ask)
         return own, choice
     except Refused:
+        yield from tables.expiries.order_in_steps(pool_id)
         own_holders = {ending.holder for ending in own}
         due = due_endings(state, pool_id, uptime_us)
         others = [ending for ending in due if ending.holder not in own_holders]
@@ -132,11 +148,14 @@ def _choose_swept(
         if pool.gap_free or not others:
             raise
     swept = own + others
-    choice = yield from choose(state, pool_id, pool, _free(state, pool_id, pool, swept), ask)
+    free = yield from _free(state, pool_id, pool, swept)
+    choice = yield from choose(state, pool_id, pool, free, ask)
     return swept, choice
 
 
-def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> Free:
+def _free(
+    state: State, pool_id: str, pool: PoolRow, released: list[Ending]
+) -> Generator[None, None, Free]:
     """Returns what is free, or would be once something is released."""
     counts = pool_counts(state, pool_id)
     if pool.gap_free:
@@ -145,7 +164,7 @@ def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> 
     if not released:
         return table_free
     back = (run for ending in released for run in all_within(ending.row.runs, pool.allowed))
-    return SweptFree(table_free, pool, joined(back))
+    return (yield from swept_free(table_free, pool, joined(back)))
 
 
 def _differs(command: Command, row: ReservationRow, ask: Ask) -> Refused:

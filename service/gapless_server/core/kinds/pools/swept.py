@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from heapq import merge
+from typing import Final
 
 from gapless_server.core.kinds.pools.free import TableFree
 from gapless_server.core.kinds.pools.ranges import (
@@ -16,6 +17,22 @@ from gapless_server.core.kinds.pools.ranges import (
 )
 from gapless_server.core.kinds.pools.tables import PoolRow
 
+# Each is two looks into a table, maybe on the disk.
+_RUNS_BETWEEN_PAUSES: Final = 50
+
+
+def swept_free(free: TableFree, pool: PoolRow, back: Runs) -> Generator[None, None, SweptFree]:
+    """Returns what is free once held numbers, joined, that the pool may give come back."""
+    touched: set[Run] = set()
+    for index, run in enumerate(back, start=1):
+        for number in (run.first - 1, run.last + 1):
+            whole = free.whole_run_from(number)
+            if whole is not None and whole.first <= number:
+                touched.add(whole)
+        if index % _RUNS_BETWEEN_PAUSES == 0:
+            yield
+    return SweptFree(free, pool, back, frozenset(touched))
+
 
 class SweptFree:
     """The free numbers of a pool as its tables have them, and some more.
@@ -23,21 +40,14 @@ class SweptFree:
     Takes time with the number of those that come back, whatever there is beside them.
     """
 
-    def __init__(self, free: TableFree, pool: PoolRow, back: Runs) -> None:
-        """`back` are held numbers, joined, that the pool may give."""
+    def __init__(self, free: TableFree, pool: PoolRow, back: Runs, touched: frozenset[Run]) -> None:
+        """`touched` are the runs of the tables that touch what comes back."""
         self._free = free
         self._pool = pool
         self._back = back
-        # The runs of the tables that touch what comes back, and what becomes of both together.
-        self._touched = frozenset(self._touching())
-        self._grown = joined([*self._touched, *back])
-
-    def _touching(self) -> Iterator[Run]:
-        for run in self._back:
-            for number in (run.first - 1, run.last + 1):
-                whole = self._free.whole_run_from(number)
-                if whole is not None and whole.first <= number:
-                    yield whole
+        self._touched = touched
+        # What becomes of both together.
+        self._grown = joined([*touched, *back])
 
     def count(self) -> int:
         """Returns how many numbers are free."""
