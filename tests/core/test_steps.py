@@ -279,6 +279,15 @@ class TestPools:
         assert reserving.pauses_deciding >= 20
         assert max(reserving.changes) <= ROWS_BETWEEN_PAUSES
 
+    def test_g7_a_number_that_a_sweep_makes_room_for(self, story: Story) -> None:
+        story.given(pools.update_ranges((1, 1))).idle(10**7)
+
+        reserving = run(story, pools.reserve("n"))
+
+        assert reserving.pauses_deciding >= 20
+        assert sum(reserving.changes) > 3000
+        assert max(reserving.changes) <= ROWS_BETWEEN_PAUSES
+
     def test_g7_a_search_for_numbers_that_fits_nowhere(self, story: Story) -> None:
         # Free are the even numbers: every other one fits, and the last never does.
         offsets = [*range(0, 100, 2), 101]

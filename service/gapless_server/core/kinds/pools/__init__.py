@@ -34,6 +34,7 @@ KIND = Kind(
     long_commands=(
         pools_pb2.UpdatePoolRequest,
         pools_pb2.CleanUpPoolRequest,
+        reserve.ReserveNumberRequest,
         pb.ReserveGroupRequest,
         pb.ReleaseOwnerRequest,
     ),

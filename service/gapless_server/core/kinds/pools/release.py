@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gapless.v1 import errors_pb2, pools_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
@@ -15,7 +15,6 @@ from gapless_server.core.kinds.pools.tables import (
     Holder,
     PoolTables,
     ReservationRow,
-    due_reservations,
     pool_tables,
     require_pool,
     require_row,
@@ -32,6 +31,8 @@ RELEASED_NUMBERS_MAX = 10_000
 RELEASED_RESERVATIONS_MAX = 1000
 # How large its entry may get: an entry must fit into one message, beside others.
 RELEASED_BYTES_MAX = 1024 * 1024
+# So many reservations are looked for, maybe on the disk, without a pause.
+_LOOKS_BETWEEN_PAUSES: Final = 50
 # What a number, and a character of an owner or a key, take at most.
 _NUMBER_BYTES_MAX = 9
 _CHARACTER_BYTES_MAX = 4
@@ -83,14 +84,24 @@ def bounded(endings: Iterable[Ending]) -> list[Ending]:
     return result
 
 
-def due_endings(state: State, pool_id: str, uptime_us: int) -> list[Ending]:
+def due_endings(state: State, pool_id: str, uptime_us: int) -> Generator[None, None, list[Ending]]:
     """Returns what an automatic sweep ends: what expired first, first; within the bound."""
-    return bounded(_expired(state, pool_id, uptime_us))
-
-
-def _expired(state: State, pool_id: str, uptime_us: int) -> Iterator[Ending]:
-    for holder, row in due_reservations(pool_tables(state), pool_id, uptime_us):
-        yield Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
+    tables = pool_tables(state)
+    holders: list[Holder] = []
+    for due in tables.expiries.scan_in_steps(pool_id):
+        if due is None:
+            yield
+            continue
+        end_uptime_us, owner_id, key = due[0]
+        if end_uptime_us > uptime_us or len(holders) == RELEASED_RESERVATIONS_MAX:
+            break
+        holders.append((owner_id, key))
+    endings: list[Ending] = []
+    for index, holder in enumerate(holders, start=1):
+        endings.append(_expired_one(tables, pool_id, holder))
+        if index % _LOOKS_BETWEEN_PAUSES == 0:
+            yield
+    return bounded(endings)
 
 
 def release(state: State, command: pb.ReleaseReservationRequest, _context: Context) -> Decision:

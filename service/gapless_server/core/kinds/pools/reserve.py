@@ -32,7 +32,7 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
-from gapless_server.core.steps import InSteps, whole_answer
+from gapless_server.core.steps import InSteps
 from gapless_server.core.times import MICROSECONDS, optional_timestamp
 
 # Single numbers are reserved most, by many at once.
@@ -52,10 +52,12 @@ class Outcome(NamedTuple):
     events: tuple[pb.ReservationsReleased | pb.NumbersReserved, ...] = ()
 
 
-def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Decision:
+@InSteps
+def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Steps:
     """Decides ReserveNumber."""
     pool = require_pool(state, command.pool_id)
-    outcome = whole_answer(_reserve(state, command, context, pool, ask_for_number(command, pool)))
+    ask = ask_for_number(command, pool)
+    outcome = yield from _reserve(state, command, context, pool, ask)
     response = ReserveNumberResponse(
         number=outcome.choice.runs[0].first,
         already_held=outcome.already_held,
@@ -140,9 +142,8 @@ def _choose_swept(
         choice = yield from choose(state, pool_id, pool, free, ask)
         return own, choice
     except Refused:
-        yield from tables.expiries.order_in_steps(pool_id)
         own_holders = {ending.holder for ending in own}
-        due = due_endings(state, pool_id, uptime_us)
+        due = yield from due_endings(state, pool_id, uptime_us)
         others = [ending for ending in due if ending.holder not in own_holders]
         # The numbers of a gap-free pool become void, so that a sweep gives it none.
         if pool.gap_free or not others:

@@ -203,16 +203,6 @@ def describe_number(state: State, pool_id: str, pool: PoolRow, number: int) -> s
     return "it is in none of the pool's ranges"
 
 
-def due_reservations(
-    tables: PoolTables, pool_id: str, uptime_us: int
-) -> Iterator[tuple[Holder, ReservationRow]]:
-    """Yields the reservations whose time is over, those that expired first, first."""
-    for (end_uptime_us, owner_id, key), _ in tables.expiries.scan(pool_id):
-        if end_uptime_us > uptime_us:
-            return
-        yield (owner_id, key), require_row(tables, pool_id, (owner_id, key))
-
-
 def reservations_of(
     tables: PoolTables, pool_id: str, owner_id: str, after_key: str = ""
 ) -> Iterator[tuple[Holder, ReservationRow]]:
