@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
@@ -12,9 +14,9 @@ from gapless.v1.pool_reservations_pb2 import (
     RESERVATION_SHAPE_OFFSETS,
     NumbersReserved,
 )
-from gapless_server.core.kinds.pools.choose import BASE_RUNS_MAX, smallest_base
+from gapless_server.core.kinds.pools.choose import BASE_RUNS_MAX, search_base, smallest_base
 from gapless_server.core.kinds.pools.free import ListedFree
-from gapless_server.core.kinds.pools.ranges import runs_of
+from gapless_server.core.kinds.pools.ranges import Run, runs_of
 from tests.core.pool_commands import (
     ANN,
     BOB,
@@ -44,6 +46,16 @@ def fragmented() -> Story:
     """1 to 10, of which 1, 3, 5, 7 and 9 are free."""
     story = Story().given(create((1, 10)))
     return story.given(*[reserve(f"n{number}", preferred=number) for number in range(2, 11, 2)])
+
+
+class CountedFree(ListedFree):
+    """Counts how often it is asked for a run."""
+
+    runs_asked_for = 0
+
+    def run_from(self, number: int) -> Run | None:
+        self.runs_asked_for += 1
+        return super().run_from(number)
 
 
 class TestAnywhere:
@@ -169,6 +181,23 @@ class TestOffsets:
 
         fitting = (base for base in range(61) if {base + o for o in offsets} <= numbers)
         assert base == next(fitting, None)
+
+    def test_offsets_in_a_row_that_no_run_has_room_for_are_not_searched_for(self) -> None:
+        free = CountedFree(runs_of(range(0, 40_000, 2)), ())
+
+        assert smallest_base(free, [0, 1]) is None
+        assert free.runs_asked_for < 100
+
+    def test_g7_few_runs_are_looked_for_between_two_pauses(self) -> None:
+        free = CountedFree(runs_of(range(0, 4000, 2)), ())
+        asked_for = [0]
+
+        # The last of the offsets never fits.
+        steps = search_base(free, [*range(0, 100, 2), 101])
+        asked_for.extend(free.runs_asked_for for _ in steps)
+
+        assert len(asked_for) > 10
+        assert max(after - before for before, after in pairwise(asked_for)) <= 50
 
     def test_the_largest_numbers_can_be_reached(self) -> None:
         story = Story().given(create((NUMBER_MAX - 4, NUMBER_MAX)))

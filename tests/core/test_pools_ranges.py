@@ -18,6 +18,7 @@ from gapless_server.core.kinds.pools.ranges import (
     numbers_in,
     overlap,
     runs_of,
+    side_by_side,
     size,
     subtract,
     within,
@@ -65,6 +66,16 @@ def test_subtracting_leaves_what_is_not_in_the_holes(runs: Runs, holes: Runs) ->
 
     assert as_set(left) == as_set(runs) - as_set(holes)
     assert list(left) == sorted(left)
+
+
+@given(disjoint_runs(), disjoint_runs())
+def test_side_by_side_stand_runs_that_end_with_the_same_number(before: Runs, after: Runs) -> None:
+    pairs = list(side_by_side(before, after))
+
+    assert tuple(old for old, _ in pairs if old is not None) == before
+    assert tuple(new for _, new in pairs if new is not None) == after
+    lasts = [{run.last for run in pair if run is not None} for pair in pairs]
+    assert [{last} for last in sorted(set().union(*lasts))] == lasts
 
 
 @given(disjoint_runs(), disjoint_runs())

@@ -7,7 +7,7 @@ back at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -20,12 +20,13 @@ from gapless.v1.commands_pb2 import (
     ExecuteBatchRequest,
     ExecuteBatchResponse,
 )
-from gapless_server.core.commands import Context, Decision, Steps, TypedCommand
+from gapless_server.core.commands import Context, Decision, LongCommand, Steps, TypedCommand
 from gapless_server.core.fingerprint import GUARDS_NAME, differing_fields, fingerprint
 from gapless_server.core.guards import TypedGuard, guards_of, require
 from gapless_server.core.plain import Plain, to_message
 from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.state import Moment, State
+from gapless_server.core.steps import whole_answer
 from gapless_server.core.validation import below
 
 BATCH_COMMANDS_MAX = 1000
@@ -41,7 +42,8 @@ _LENGTH_BYTES = 2
 # is answered with the whole group.
 ENTRY_BYTES_MAX: Final = 5 * 512 * 1024
 
-EvolveAll = Callable[[State, Sequence[Message], Moment], None]
+# Changes state by events, in steps.
+EvolveAll = Callable[[State, Sequence[Message], Moment], Generator[None, None, None]]
 
 # Filled by the name of a field that the descriptors give.
 _new_result: Callable[..., CommandResult] = CommandResult
@@ -98,13 +100,7 @@ class TypedBatch:
 
     def decide(self, state: State, context: Context) -> Decision:
         """Returns what all members lead to; leaves state as it is. Raises Refused."""
-        steps = self.steps(state, context)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                decision: Decision = end.value
-                return decision
+        return whole_answer(self.steps(state, context))
 
     def steps(self, state: State, context: Context) -> Steps:
         """Decides, with pauses between and in members: all of them can take long.
@@ -115,7 +111,10 @@ class TypedBatch:
         state.undo.begin()
         try:
             decision = yield from self._decide_members(state, context)
-        except BaseException:
+        except Exception:
+            yield from state.undo.roll_back_in_steps()
+            raise
+        except BaseException:  # nobody goes on with these steps
             state.undo.roll_back()
             raise
         yield from state.undo.roll_back_in_steps()
@@ -127,8 +126,12 @@ class TypedBatch:
         events_bytes = response_bytes = 0
         for index, member in enumerate(self.members):
             own_ids = f"{context.id_prefix}{index:x}-"
+            own_context = Context(context.moment, context.caller, own_ids)
             try:
-                decision = member.decide(state, Context(context.moment, context.caller, own_ids))
+                if isinstance(member, LongCommand):
+                    decision = yield from member.steps(state, own_context)
+                else:
+                    decision = member.decide(state, own_context)
             except Refused as refusal:
                 path = f"commands[{index}].{member.field}"
                 not_tried = len(self.members) - index - 1
@@ -144,7 +147,7 @@ class TypedBatch:
                     batch_index=index,
                 )
             yield
-            self._evolve(state, decision.events, context.moment)
+            yield from self._evolve(state, decision.events, context.moment)
             events.extend(decision.events)
             response.results.append(result)
             response.changed.append(bool(decision.events))

@@ -17,6 +17,7 @@ from gapless_server.core.plain import Plain, to_plain
 from gapless_server.core.reading import Reader
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, State
+from gapless_server.core.steps import InSteps
 
 
 class Context(msgspec.Struct, gc=False):
@@ -63,7 +64,8 @@ class MustWait(Exception):
         self.refusal = refusal
 
 
-# decide(state, command, context): reads state, never changes it; raises Refused or MustWait.
+# decide(state, command, context): reads state, never changes it; raises Refused or MustWait. That
+# of a long command may be `InSteps`.
 Decide = Callable[[State, Any, Context], Decision]
 
 
@@ -107,9 +109,13 @@ class TypedCommand(msgspec.Struct, frozen=True, gc=False):
 
     def decide(self, state: State, context: Context) -> Decision:
         """Returns what the command leads to; leaves state as it is. Raises Refused."""
+        self.require_guards(state)
+        return self.decider(state, self.command, context)
+
+    def require_guards(self, state: State) -> None:
+        """Raises Refused unless all guards hold."""
         if self.guards:
             require(state, self.guards)
-        return self.decider(state, self.command, context)
 
     def fingerprint(self) -> bytes:
         """Returns what the command said, for comparing it with a later one of the same id."""
@@ -128,7 +134,11 @@ class LongCommand(TypedCommand, frozen=True, gc=False):
     """A command that may lead to so much that others have their turn before it is applied."""
 
     def steps(self, state: State, context: Context) -> Steps:
-        """Decides, with a pause behind it. Raises Refused."""
-        decision = self.decide(state, context)
+        """Decides, with the pauses of its decider and one behind it. Raises Refused."""
+        if isinstance(self.decider, InSteps):
+            self.require_guards(state)
+            decision: Decision = yield from self.decider.steps(state, self.command, context)
+        else:
+            decision = self.decide(state, context)
         yield
         return decision

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 from google.protobuf.message import Message
@@ -27,6 +27,7 @@ from gapless_server.core.commands import CommandType, Decide, LongCommand, Typed
 from gapless_server.core.commands import Context as Context
 from gapless_server.core.commands import Decision as Decision
 from gapless_server.core.commands import MustWait as MustWait
+from gapless_server.core.commands import Steps as Steps
 from gapless_server.core.guards import GuardCheck, GuardTypes, TypedGuard
 from gapless_server.core.guards import Unmet as Unmet
 from gapless_server.core.paging import PageLimits
@@ -35,6 +36,8 @@ from gapless_server.core.reading import compile_reader
 from gapless_server.core.refusals import Refused, invalid_field, invalid_fields
 from gapless_server.core.runs import Runs
 from gapless_server.core.state import START, Moment, State, UndoLog
+from gapless_server.core.steps import InSteps
+from gapless_server.core.steps import whole_answer as whole_answer
 from gapless_server.core.unions import union_fields
 from gapless_server.core.validation import Validator, below, check_writer
 from gapless_server.core.wire import serializer
@@ -43,9 +46,8 @@ from gapless_server.core.writing import Written, as_message
 # How many things end in one entry; what ends at the same moment beyond that ends in the next.
 EXPIRED_MAX = 1000
 
-Answer = TypeVar("Answer")
-
-# evolve(state, event, moment): changes state; never refuses.
+# evolve(state, event, moment): changes state; never refuses. One that takes long is `InSteps`, and
+# so are then the commands that lead to its event `long_commands`.
 Evolve = Callable[[State, Any, Moment], None]
 # query(state, request, limits): answers from state; raises Refused.
 Query = Callable[[State, Any, PageLimits], Message | Written]
@@ -276,7 +278,7 @@ class Kernel:
             except Refused as refusal:
                 not_tried = len(batch.commands) - index - 1
                 raise MemberRefused(refusal, path, index, not_tried, refusal.faults) from refusal
-        return TypedBatch(batch, members, self._guards.typed(batch.guards), self.evolve)
+        return TypedBatch(batch, members, self._guards.typed(batch.guards), self.evolve_in_steps)
 
     def _typed_member(self, member: Command, path: str) -> TypedCommand:
         name = member.WhichOneof("command")
@@ -295,6 +297,17 @@ class Kernel:
         for event in events:
             for evolve in self.event_types[type(event)].evolvers:
                 evolve(state, event, moment)
+
+    def evolve_in_steps(
+        self, state: State, events: Sequence[Message], moment: Moment
+    ) -> Generator[None, None, None]:
+        """Does the same with pauses, in which state has a part of it only."""
+        for event in events:
+            for evolve in self.event_types[type(event)].evolvers:
+                if isinstance(evolve, InSteps):
+                    yield from evolve.steps(state, event, moment)
+                else:
+                    evolve(state, event, moment)
 
     def replay(self, state: State, events: Iterable[Event], moment: Moment) -> None:
         """Changes state by the events of an entry as the log holds them."""
@@ -378,16 +391,6 @@ def _whole(query: SteppedQuery) -> TimedQuery:
         return whole_answer(query(state, request, limits, now))
 
     return answer
-
-
-def whole_answer(steps: Generator[None, None, Answer]) -> Answer:
-    """Returns what steps come to, without a pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
 
 
 def _timed(query: Query) -> TimedQuery:

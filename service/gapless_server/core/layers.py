@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from heapq import merge
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -32,6 +32,7 @@ from gapless_server.core.keys import (
     encode_keys,
     split_keys,
 )
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, handfuls
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
@@ -97,6 +98,15 @@ class Part(Generic[Key, Row]):
         if self.order is None:
             self.order = SortedList(key for key, row in self.rows.items() if row is not DELETED)
         return self.order
+
+    def order_in_steps(self) -> Iterator[None]:
+        """Puts the keys in order, with pauses in which nobody may change a row."""
+        if self.order is None:
+            order = SortedList()
+            for keys in handfuls([key for key, row in self.rows.items() if row is not DELETED]):
+                order.update(keys)
+                yield
+            self.order = order
 
     def put(self, key: Key, row: Row) -> None:
         """Sets the row of a key."""
@@ -205,6 +215,50 @@ class Below(Generic[Partition, Key, Row]):
         for data, row in self._store.scan(self._name, low, high, descending=descending):
             key: Any = decode_key(data[len(prefix) :])
             yield key, self._decode(row)
+
+    def keys(self, partition: Any) -> Iterator[Sequence[Key]]:
+        """Yields all keys of a partition, a handful at a time, those that are stored in order.
+
+        Rows may be moved to the store between two handfuls, so that some keys come twice.
+        """
+        frozen = self._frozen.get(partition)
+        if frozen is not None:
+            yield from handfuls([key for key, row in frozen.rows.items() if row is not DELETED])
+        prefix = encode_key(partition)
+        low, high = prefix, prefix + AFTER_ALL_KEYS
+        while True:
+            rows = self._store.scan(self._name, low, high, descending=False)
+            found = [data for data, _row in islice(rows, ROWS_BETWEEN_PAUSES)]
+            frozen = self._frozen.get(partition)
+            known: Container[Any] = () if frozen is None else frozen.rows
+            keys: Iterator[Any] = (decode_key(data[len(prefix) :]) for data in found)
+            yield [key for key in keys if key not in known]
+            if len(found) < ROWS_BETWEEN_PAUSES:
+                return
+            low = found[-1]
+
+    def order_in_steps(self, partition: Partition) -> Iterator[None]:
+        """Puts what is frozen of a partition in order."""
+        frozen = self._frozen.get(partition)
+        return iter(()) if frozen is None else frozen.order_in_steps()
+
+    def edge(self, partition: Partition, after: Any) -> Key | None:
+        """Returns a key that a handful of rows, at most, of each layer lie before.
+
+        Those that were deleted since are among them: to pass one takes as long as if it were there.
+        None if there are no more than that.
+        """
+        edges: list[Any] = []
+        if (frozen := self._frozen.get(partition)) is not None:
+            order = frozen.ordered()
+            index = ROWS_BETWEEN_PAUSES + (0 if after is None else order.bisect_right(after))
+            edges.extend(order[index : index + 1])
+        prefix = encode_key(partition)
+        low = prefix if after is None else prefix + encode_key(after)
+        rows = self._store.scan(self._name, low, prefix + AFTER_ALL_KEYS, descending=False)
+        for data, _row in islice(rows, ROWS_BETWEEN_PAUSES, ROWS_BETWEEN_PAUSES + 1):
+            edges.append(decode_key(data[len(prefix) :]))
+        return min(edges, default=None)
 
     def items(self, fresh: Layer[Partition, Key, Row]) -> Iterator[tuple[Any, Any]]:
         """Yields every (partition, key) and row, those of `fresh` included, in no order."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from xxhash import xxh3_64_intdigest
 
 from gapless_server.core.refusals import Refused, invalid_field
+from gapless_server.core.steps import whole_answer
 from gapless_server.core.writing import Written, writer
 
 Key = TypeVar("Key")
@@ -100,6 +101,16 @@ def fill_page(
     return _filled(request, limits, rows, build, _size_of)
 
 
+def fill_page_in_steps(
+    request: PageRequest,
+    limits: PageLimits,
+    rows: Iterator[tuple[Key, Row] | None],
+    build: Callable[[Key, Row], Item],
+) -> Generator[None, None, tuple[list[Item], str]]:
+    """Does the same with a pause wherever there is None among the rows."""
+    return _filling(request, limits, rows, build, _size_of)
+
+
 def _size_of(item: Message) -> int:
     return item.ByteSize()
 
@@ -129,17 +140,30 @@ def _filled(
     build: Callable[[Key, Row], Built],
     size_of: Callable[[Built], int],
 ) -> tuple[list[Built], str]:
+    return whole_answer(_filling(request, limits, rows, build, size_of))
+
+
+def _filling(
+    request: PageRequest,
+    limits: PageLimits,
+    rows: Iterator[tuple[Key, Row] | None],
+    build: Callable[[Key, Row], Built],
+    size_of: Callable[[Built], int],
+) -> Generator[None, None, tuple[list[Built], str]]:
     items: list[Built] = []
     items_max = page_items(request.page_size, limits)
     size_bytes = 0
     last: Key | None = None
-    for key, row in rows:
+    for found in rows:
+        if found is None:
+            yield
+            continue
         if len(items) == items_max:
             return items, make_token(request, last)
-        item = build(key, row)
+        item = build(*found)
         size_bytes += size_of(item)
         if items and size_bytes > limits.page_bytes_max:
             return items, make_token(request, last)
         items.append(item)
-        last = key
+        last = found[0]
     return items, ""

@@ -7,13 +7,14 @@ failed batch free (the old rows are put back) and lets a read keep a row while t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from gapless_server.core.layers import DELETED, MISSING, Below, Layer, Part, RowStore
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, handfuls
 
 Key = TypeVar("Key", bound=Hashable)
 Partition = TypeVar("Partition", bound=Hashable)
@@ -55,9 +56,10 @@ class UndoLog:
     def roll_back_in_steps(self) -> Iterator[None]:
         """Does the same with pauses, in which state is neither the old one nor the new one."""
         steps, self.steps = self.steps or [], None
-        for index, step in enumerate(reversed(steps), start=1):
-            step()
-            if index % STEPS_BETWEEN_PAUSES == 0:
+        while steps:
+            # Each is freed here: all of them at once would take as long as to go through them.
+            steps.pop()()
+            if len(steps) % STEPS_BETWEEN_PAUSES == 0:
                 yield
 
 
@@ -131,8 +133,62 @@ class PartitionedTable(Generic[Partition, Key, Row]):
 
     def drop(self, partition: Partition) -> None:
         """Removes every row of a partition. Takes time in proportion to their number."""
-        for key in [key for key, _row in self.scan(partition)]:
-            self.delete(partition, key)
+        for _ in self.drop_in_steps(partition):
+            pass
+
+    def drop_in_steps(self, partition: Partition) -> Generator[None, None, None]:
+        """Does the same with pauses, in which some of the rows are gone.
+
+        In no order, and that of the rows in memory is not kept up: it would be most of the work.
+        """
+        part = self._fresh.get(partition)
+        if part is not None:
+            part.order = None
+            fresh = [key for key, row in part.rows.items() if row is not DELETED]
+            for keys in handfuls(fresh):
+                for key in keys:
+                    self.delete(partition, key)
+                yield
+        if self._below is not None:
+            for keys in self._below.keys(partition):
+                gone = self.newest_part(partition).rows
+                for key in keys:
+                    if key not in gone:
+                        self.delete(partition, key)
+                yield
+
+    def order_in_steps(self, partition: Partition) -> Iterator[None]:
+        """Puts the keys in memory in order with pauses; a scan after that has not to do it."""
+        part = self._fresh.get(partition)
+        if part is not None:
+            yield from part.order_in_steps()
+        if self._below is not None:
+            yield from self._below.order_in_steps(partition)
+
+    def scan_in_steps(
+        self, partition: Partition, after: Key | None = None
+    ) -> Iterator[tuple[Key, Row] | None]:
+        """Yields keys and rows in order, as `scan`, and None where there may be a pause.
+
+        After it the rest is looked for anew: it may have been moved to the store meanwhile.
+        """
+        for _ in self.order_in_steps(partition):
+            yield None
+        while True:
+            edge = None if self._below is None else self._below.edge(partition, after)
+            rows = self.scan(partition, after=after, before=edge)
+            for count, found in enumerate(rows, start=1):
+                yield found
+                if count == ROWS_BETWEEN_PAUSES:
+                    after = found[0]
+                    break
+            else:
+                if edge is None:
+                    return
+                if (row := self.get(partition, edge)) is not None:
+                    yield edge, row
+                after = edge
+            yield None
 
     def count(self, partition: Partition) -> int:
         """Returns how many rows the partition has. Takes time in proportion to their number."""

@@ -137,7 +137,8 @@ class Validator:
 
             def required_check(message: Message) -> Sequence[FieldFault]:
                 if message.HasField(name):
-                    return below(name, _faults(inner, getattr(message, name)))
+                    found = _faults(inner, getattr(message, name))
+                    return below(name, found) if found else ()
                 return (FieldFault(name, "is required"),)
 
             return required_check
@@ -168,7 +169,8 @@ class Validator:
             faults: list[FieldFault] = []
             for index, item in enumerate(items):
                 if value_fault is None:
-                    faults += below(f"{name}[{index}]", _faults(inner, item))
+                    if found := _faults(inner, item):
+                        faults += below(f"{name}[{index}]", found)
                 elif fault := value_fault(item):
                     faults.append(FieldFault(f"{name}[{index}]", fault))
             return faults

@@ -33,7 +33,7 @@ from gapless_server.journal.port import Corrupt
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.cursors import Cursor, read_cursor, write_cursor
 from gapless_server.rpc.fanout import Fanout
-from gapless_server.rpc.filters import Filter, without_secrets
+from gapless_server.rpc.filters import SLICE_ENTRIES, Filter, without_secrets
 from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.status import abort
 from gapless_server.rpc.streams import StreamGate
@@ -193,17 +193,23 @@ class EventServicer:
         entries: list[Entry] = []
         size_bytes = 0
         scan_to = position + self._limits.scan_entries_max
+        breath = Breath()
         async for committed in namespace.rounds_from(position + 1):
-            skip = position + 1 - committed.record.first_position
-            for stored in committed.entries[skip:]:
-                shown = list(wanted.apply([stored]))
-                size_bytes += sum(entry.ByteSize() for entry in shown)
-                if entries and size_bytes > self._pages.page_bytes_max:
-                    return entries, position
-                entries += shown
-                position = stored.entry.position
-                if len(entries) == items_max or position == scan_to:
-                    return entries, position
+            start = position + 1 - committed.record.first_position
+            # Asked for anew after a breath, in which content may have been erased.
+            while some := committed.entries[start : start + SLICE_ENTRIES]:
+                for stored in some:
+                    shown = list(wanted.apply([stored]))
+                    size_bytes += sum(entry.ByteSize() for entry in shown)
+                    if entries and size_bytes > self._pages.page_bytes_max:
+                        return entries, position
+                    entries += shown
+                    position = stored.entry.position
+                    if len(entries) == items_max or position == scan_to:
+                        return entries, position
+                start += len(some)
+                if breath.is_due:
+                    await breath.take()
             if position != committed.record.last_position:
                 raise _gap(namespace, committed, position)
         return entries, position

@@ -15,6 +15,8 @@ import msgspec
 from gapless.v1.commands_pb2 import CommandResult, PipelineResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.events_pb2 import Entry
+from gapless_server.core.batches import TypedBatch
+from gapless_server.core.commands import TypedCommand
 from gapless_server.core.plain import both_forms
 from gapless_server.core.times import timestamp_bytes
 from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag, serializer
@@ -111,6 +113,18 @@ def response_form(response_type: Any) -> ResponseForm:
     message_type, plain_type = both_forms(response_type)
     write = serializer(message_type) if plain_type is None else plain_type.write
     return ResponseForm(write, bytes_tag(receipt.number))
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """An entry that is decided and in the state, but not written yet."""
+
+    position: int
+    events: Sequence[Any]
+    # The others are absent for what the service does by itself.
+    typed: TypedCommand | TypedBatch | None = None
+    caller: str = ""
+    response: Any = None
+    answer: Answer | None = None
 
 
 class EntryWriter:

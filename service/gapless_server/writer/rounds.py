@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from gapless.v1 import errors_pb2
@@ -33,6 +32,7 @@ from gapless_server.writer.entries import (
     RUN_TAGS,
     Answer,
     Answers,
+    Draft,
     EntryWriter,
     replayed_answer,
     response_form,
@@ -68,18 +68,6 @@ class EntryNeeded(Exception):
         self.position = position
 
 
-class _Draft(msgspec.Struct, frozen=True, gc=False):
-    """An entry that is decided and in the state, but not written yet."""
-
-    position: int
-    events: Sequence[Any]
-    # The others are absent for what the service does by itself.
-    typed: AnyTyped | None = None
-    caller: str = ""
-    response: Any = None
-    answer: Answer | None = None
-
-
 class RoundBuilder:
     """Decides commands one after another on the pending state and collects their entries.
 
@@ -108,7 +96,7 @@ class RoundBuilder:
         self._next_position = head.position + 1
         # What was decided and is not written yet, and before it the fields of StoredRound of what
         # is: those of an entry, or of a run, together, and the first position of each.
-        self._drafts: list[_Draft] = []
+        self._drafts: list[Draft] = []
         self._written: list[bytes] = []
         self._written_from: list[int] = []
         # Decides runs, while nothing else is decided.
@@ -156,7 +144,7 @@ class RoundBuilder:
         return self._accept(typed, key, context, decision)
 
     def decide_in_steps(self, typed: Stepped, caller: str) -> Generator[None, None, Outcome]:
-        """Decides a command as `decide` does, with its pauses and one after each event.
+        """Decides a command as `decide` does, with its pauses, those of its events and others.
 
         Nothing else may be decided, and state not be read, before it has returned.
         """
@@ -171,7 +159,8 @@ class RoundBuilder:
         except Refused as refusal:
             return refusal
         for event in decision.events:
-            self._apply(event, context.moment)
+            yield from self._kernel.evolve_in_steps(self._state, (event,), context.moment)
+            self._note(event)
             yield
         return self._accept(typed, key, context, decision)
 
@@ -226,7 +215,7 @@ class RoundBuilder:
         """Takes a decision, whose events are applied, into the round."""
         answer, position = Answer(typed.number), context.moment.position
         self._add(
-            _Draft(position, decision.events, typed, context.caller, decision.response, answer)
+            Draft(position, decision.events, typed, context.caller, decision.response, answer)
         )
         self._requests.put(key, position)
         return answer
@@ -239,7 +228,7 @@ class RoundBuilder:
         for event in events:
             self._apply(event, moment)
         if events:
-            self._add(_Draft(moment.position, events))
+            self._add(Draft(moment.position, events))
         return bool(events)
 
     @property
@@ -268,7 +257,7 @@ class RoundBuilder:
         self._written_from.append(first_position)
         self.size_bytes += len(entries)
 
-    def _entry_of(self, draft: _Draft) -> bytes:
+    def _entry_of(self, draft: Draft) -> bytes:
         """Returns a draft as a field of StoredRound, and fills in its answer."""
         writer, event_types = self._writer, self._kernel.event_types
         events = []
@@ -296,15 +285,19 @@ class RoundBuilder:
 
     def _apply(self, event: Any, moment: Moment) -> None:
         """Applies an event to the state."""
-        event_type = self._kernel.event_types[type(event)]
-        for evolve in event_type.evolvers:
+        for evolve in self._kernel.event_types[type(event)].evolvers:
             evolve(self._state, event, moment)
+        self._note(event)
+
+    def _note(self, event: Any) -> None:
+        """Takes note of what follows from an event that was applied."""
+        event_type = self._kernel.event_types[type(event)]
         for frees in event_type.frees:
             self.freed.append(frees(event))
         if event_type.erasure is not None:
             self.erasures.append(ErasingEvent(event_type.erasure, event))
 
-    def _add(self, draft: _Draft) -> None:
+    def _add(self, draft: Draft) -> None:
         """Adds a draft, whose events are applied, to the round."""
         self._drafts.append(draft)
         self._next_position += 1

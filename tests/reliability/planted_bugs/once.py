@@ -105,8 +105,8 @@ BUGS = (
         (
             Edit(
                 _BATCHES,
-                "            state.undo.roll_back()\n",
-                "            state.undo.steps = None\n",
+                "            yield from state.undo.roll_back_in_steps()\n            raise\n",
+                "            state.undo.steps = None\n            raise\n",
             ),
         ),
         ("tests/core/test_batches.py::test_c2_a_refused_command_takes_the_whole_batch_with_it",),
@@ -138,9 +138,8 @@ BUGS = (
             ),
             Edit(
                 _BATCHES,
-                "member.decide(state, Context(context.moment, context.caller, own_ids))",
-                "member.decider(\n"
-                "    state, member.message, Context(context.moment, context.caller, own_ids))",
+                "member.decide(state, own_context)",
+                "member.decider(state, member.message, own_context)",
             ),
         ),
         ("tests/core/test_batches.py::test_guards_of_a_member_are_checked_right_before_it",),

@@ -271,6 +271,8 @@ KIND = Kind(
         messages_pb2.EditMessageRequest: _edit,
         messages_pb2.DeleteMessageRequest: _delete,
     },
+    # Any number of reactions goes with a message.
+    long_commands=(messages_pb2.DeleteMessageRequest,),
     events={
         MessagePosted: _posted,
         messages_pb2.MessageEdited: _edited,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from gapless.v1 import errors_pb2, messages_pb2, reactions_pb2
 from gapless_server.core.kernel import Context, Decision, Kind
 from gapless_server.core.kinds.messages import require_live_message
@@ -9,6 +11,7 @@ from gapless_server.core.kinds.reactions_audit import ReactionAuditor
 from gapless_server.core.paging import PageLimits, read_token, written_page
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import Moment, PartitionedTable, State, UndoLog
+from gapless_server.core.steps import InSteps
 from gapless_server.core.times import timestamp_bytes
 from gapless_server.core.writing import Written, writer
 
@@ -156,10 +159,13 @@ def _add_to_count(state: State, message: MessageKey, emoji: str, change: int) ->
         table.delete(*message)
 
 
-def _message_deleted(state: State, event: messages_pb2.MessageDeleted, _moment: Moment) -> None:
-    """A message's reactions go with it."""
+@InSteps
+def _message_deleted(
+    state: State, event: messages_pb2.MessageDeleted, _moment: Moment
+) -> Generator[None, None, None]:
+    """A message's reactions, of which there may be any number, go with it."""
     tables = state.of(ReactionTables)
-    tables.times_us.drop((event.channel_id, event.message_id))
+    yield from tables.times_us.drop_in_steps((event.channel_id, event.message_id))
     tables.counts.delete(event.channel_id, event.message_id)
 
 

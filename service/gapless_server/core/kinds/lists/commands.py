@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gapless.v1 import errors_pb2, lists_pb2
-from gapless_server.core.kernel import Context, Decision
+from gapless_server.core.kernel import Context, Decision, Steps
 from gapless_server.core.kinds.lists.placement import (
     anchor_of,
     item_before,
@@ -25,6 +25,7 @@ from gapless_server.core.kinds.lists.tables import (
 )
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.core.state import State
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, InSteps, handfuls
 
 # An error's metadata travels in a header of a few KiB: it names some ids and counts the rest.
 _NAMED_IDS_MAX = 10
@@ -50,7 +51,8 @@ def create(state: State, command: lists_pb2.CreateListRequest, context: Context)
     )
 
 
-def insert(state: State, command: lists_pb2.InsertListItemsRequest, context: Context) -> Decision:
+@InSteps
+def insert(state: State, command: lists_pb2.InsertListItemsRequest, context: Context) -> Steps:
     """Decides InsertListItems."""
     list_id = command.list_id
     if command.HasField("placement"):
@@ -59,22 +61,23 @@ def insert(state: State, command: lists_pb2.InsertListItemsRequest, context: Con
     _require_distinct(asked, "items[{}].item_id")
     row = require_list(state, list_id)
     _require_room(list_id, row, len(asked))
-    for item_id in asked:
-        _require_free(state, list_id, item_id)
+    for item_ids in handfuls(asked):
+        for item_id in item_ids:
+            _require_free(state, list_id, item_id)
+        yield
     anchor = last_of(row.order)
     if command.HasField("placement"):
         anchor = anchor_of(state, list_id, row.order, command.placement)
-    item_ids = [item_id or context.new_id() for item_id in asked]
     inserted = lists_pb2.ListItemsInserted(
-        list_id=list_id,
-        items=[
-            lists_pb2.NewListItem(item_id=item_id, body=item.body)
-            for item_id, item in zip(item_ids, command.items, strict=True)
-        ],
-        after_item_id=anchor,
-        list_version=row.version + 1,
+        list_id=list_id, after_item_id=anchor, list_version=row.version + 1
     )
-    response = lists_pb2.InsertListItemsResponse(item_ids=item_ids, list_version=row.version + 1)
+    response = lists_pb2.InsertListItemsResponse(list_version=row.version + 1)
+    for index, item in enumerate(command.items):
+        if index % ROWS_BETWEEN_PAUSES == 0:
+            yield
+        item_id = item.item_id or context.new_id()
+        inserted.items.add(item_id=item_id, body=item.body)
+        response.item_ids.append(item_id)
     return Decision([inserted], response)
 
 

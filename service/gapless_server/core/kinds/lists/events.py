@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import msgspec
 
 from gapless.v1 import lists_pb2
@@ -16,6 +18,7 @@ from gapless_server.core.kinds.lists.tables import (
     require_list,
 )
 from gapless_server.core.state import Moment, State
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, InSteps
 
 
 def created(state: State, event: lists_pb2.ListCreated, moment: Moment) -> None:
@@ -29,11 +32,16 @@ def created(state: State, event: lists_pb2.ListCreated, moment: Moment) -> None:
     state.of(ListTables).lists.put(ALL, event.list_id, row)
 
 
-def items_inserted(state: State, event: lists_pb2.ListItemsInserted, moment: Moment) -> None:
+@InSteps
+def items_inserted(
+    state: State, event: lists_pb2.ListItemsInserted, moment: Moment
+) -> Generator[None, None, None]:
     """Items were put into a list."""
     items = state.of(ListTables).items
     item_ids = [item.item_id for item in event.items]
-    for item_id, item in zip(item_ids, event.items, strict=True):
+    for index, (item_id, item) in enumerate(zip(item_ids, event.items, strict=True)):
+        if index % ROWS_BETWEEN_PAUSES == 0:
+            yield
         row = ItemRow(
             data=item.body.data,
             content_type=item.body.content_type,
@@ -99,11 +107,14 @@ def item_result_recorded(
     _put_version(state, event.list_id, event.list_version, moment)
 
 
-def deleted(state: State, event: lists_pb2.ListDeleted, _moment: Moment) -> None:
+@InSteps
+def deleted(
+    state: State, event: lists_pb2.ListDeleted, _moment: Moment
+) -> Generator[None, None, None]:
     """A list was deleted with all its items; its version stays."""
     tables = state.of(ListTables)
     tables.lists.delete(ALL, event.list_id)
-    tables.items.drop(event.list_id)
+    yield from tables.items.drop_in_steps(event.list_id)
     tables.deleted_versions.put(event.list_id, event.list_version)
 
 

@@ -34,6 +34,7 @@ KIND = Kind(
     long_commands=(
         pools_pb2.UpdatePoolRequest,
         pools_pb2.CleanUpPoolRequest,
+        reserve.ReserveNumberRequest,
         pb.ReserveGroupRequest,
         pb.ReleaseOwnerRequest,
     ),
@@ -51,11 +52,13 @@ KIND = Kind(
         pb.ListVoidNumbersRequest: queries.list_void_numbers,
     },
     timed_queries={
-        pools_pb2.PreviewCleanUpRequest: queries.preview_clean_up,
         pb.GetReservationRequest: queries.get_reservation,
         pb.GetNumberRequest: queries.get_number,
         pb.ListReservationsRequest: queries.list_reservations,
     },
-    stepped_queries={pools_pb2.CheckPoolRequest: check.check_pool},
+    stepped_queries={
+        pools_pb2.CheckPoolRequest: check.check_pool,
+        pools_pb2.PreviewCleanUpRequest: queries.preview_clean_up,
+    },
     auditors=(PoolAuditor,),
 )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, Final, TypeVar
 
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless.v1 import pools_pb2
 from gapless_server.core.kernel import AnswerSteps
-from gapless_server.core.kinds.pools.ranges import Run, Runs, holds, numbers_in, size, subtract
+from gapless_server.core.kinds.pools.ranges import (
+    Run,
+    Runs,
+    holds,
+    left_of,
+    numbers_in,
+    side_by_side,
+    size,
+)
+from gapless_server.core.kinds.pools.ranges import outside as runs_outside
 from gapless_server.core.kinds.pools.resources import pool_resource
 from gapless_server.core.kinds.pools.tables import (
     HeldRow,
@@ -21,16 +29,12 @@ from gapless_server.core.kinds.pools.tables import (
     require_pool,
 )
 from gapless_server.core.paging import PageLimits
-from gapless_server.core.state import Moment, PartitionedTable, State
+from gapless_server.core.state import Moment, State
+from gapless_server.core.steps import ROWS_BETWEEN_PAUSES, handfuls
 
 # What one answer names at most; the counts are exact whatever these are.
 PROBLEMS_MAX = 100
 OUTSIDE_NUMBERS_MAX = 1000
-# A pool may have any number of rows; so many, some 5 ms, are looked at without a pause.
-ROWS_BETWEEN_PAUSES: Final = 500
-
-Key = TypeVar("Key", bound=Any)
-Row = TypeVar("Row")
 # What is wrong, a sentence each, with None wherever there may be a pause.
 Problems = Iterator[str | None]
 
@@ -72,15 +76,18 @@ class _Checked:
         self._counts = pool_counts(state, pool_id)
         self._uptime_us = uptime_us
         self._held: list[Run] = []  # in order; neighbours may touch
+        self._held_count = 0
+        # By the last number, and only those that no reservation so far has: looking for the rows of
+        # one table for each of the other would take ten times as long where they are on the disk.
+        self._rows_held: dict[int, HeldRow] = {}
         self._reservations_count = 0
         self._ends: dict[Holder, int] = {}
 
     def problems(self) -> Problems:
         """Yields what is wrong."""
         yield from self._held_problems()
-        self.outside = subtract(self._held, self.pool.allowed)
-        yield None
         yield from self._group_problems()
+        yield from self._holder_problems()
         yield from self._count_problems()
         if self.pool.gap_free:
             yield from self._order_problems()
@@ -88,44 +95,28 @@ class _Checked:
             yield from self._free_problems()
         yield from self._expiry_problems()
 
-    def _rows(self, table: PartitionedTable[str, Key, Row]) -> Iterator[tuple[Key, Row] | None]:
-        """Yields the keys and rows of the pool, in order, with None where there may be a pause.
-
-        After it the rest is looked for anew: they may have been moved to the disk meanwhile.
-        """
-        after: Key | None = None
-        while True:
-            rows = list(islice(table.scan(self._pool_id, after=after), ROWS_BETWEEN_PAUSES))
-            yield from rows
-            if len(rows) < ROWS_BETWEEN_PAUSES:
-                return
-            after = rows[-1][0]
-            yield None
-
     def _held_problems(self) -> Problems:
-        """No number is held twice, and what is held belongs to a reservation."""
+        """No number is held twice."""
         last_before = -1
-        for found in self._rows(self._tables.held):
+        outside: list[Run] = []
+        for found in self._tables.held.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
                 continue
             last, row = found
             run = Run(row.first, last)
             self._held.append(run)
+            self._held_count += run.length
+            self._rows_held[last] = row
+            outside.extend(runs_outside((run,), self.pool.allowed))
             if row.first <= last_before:
                 yield f"number {row.first} is held twice"
             last_before = last
-            reservation = self._tables.reservations.get(self._pool_id, row.holder)
-            if reservation is None or run not in reservation.runs:
-                owner_id, key = row.holder
-                yield (
-                    f"numbers {row.first}-{last} are held for owner {owner_id}, key {key},"
-                    " whose reservation does not have them"
-                )
+        self.outside = tuple(outside)
 
     def _group_problems(self) -> Problems:
         """A reservation holds all of its numbers, and as many and such as it asked for."""
-        for found in self._rows(self._tables.reservations):
+        for found in self._tables.reservations.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
                 continue
@@ -136,24 +127,35 @@ class _Checked:
                 self._ends[holder] = row.end_uptime_us
             name = f"the reservation of owner {holder[0]} under key {holder[1]}"
             for run in row.runs:
-                if self._tables.held.get(self._pool_id, run.last) != HeldRow(run.first, holder):
+                if self._rows_held.get(run.last) == HeldRow(run.first, holder):
+                    del self._rows_held[run.last]
+                else:
                     yield f"{name} does not hold its numbers {run.first}-{run.last}"
             if row.shape == pb.RESERVATION_SHAPE_SINGLE and size(row.runs) != 1:
                 yield f"{name} is for one number and has {size(row.runs)}"
             if row.shape == pb.RESERVATION_SHAPE_CONTIGUOUS and len(row.runs) != 1:
                 yield f"{name} is contiguous and has {len(row.runs)} runs"
 
+    def _holder_problems(self) -> Problems:
+        """What is held belongs to a reservation."""
+        for last, row in self._rows_held.items():
+            owner_id, key = row.holder
+            yield (
+                f"numbers {row.first}-{last} are held for owner {owner_id}, key {key},"
+                " whose reservation does not have them"
+            )
+
     def _count_problems(self) -> Problems:
         """The counts are those of the rows."""
         voids_count = 0
-        for found in self._rows(self._tables.voids):
+        for found in self._tables.voids.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
             else:
                 voids_count += 1
         counts = self._counts
         for name, counted, found_count in (
-            ("held numbers", counts.held, size(self._held)),
+            ("held numbers", counts.held, self._held_count),
             ("held numbers outside", counts.outside, size(self.outside)),
             ("reservations", counts.reservations, self._reservations_count),
             ("void numbers", counts.void, voids_count),
@@ -175,50 +177,66 @@ class _Checked:
 
     def _free_problems(self) -> Problems:
         """What is free is exactly what the pool may give and nobody holds."""
-        expected = subtract(self.pool.allowed, self._held)
-        yield None
         free: list[Run] = []
-        for found in self._rows(self._tables.free):
+        for found in self._tables.free.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
             else:
                 free.append(Run(found[1], found[0]))
-        for run in sorted(set(expected) - set(free)):
-            yield f"the numbers {run.first}-{run.last} should be a run of free numbers and are not"
-        for run in sorted(set(free) - set(expected)):
-            yield (
-                f"the numbers {run.first}-{run.last} are kept as a run of free numbers and are not"
-            )
-        yield None
+        expected = left_of(self.pool.allowed, self._held)
+        for index, (kept, right) in enumerate(side_by_side(free, expected)):
+            if index % ROWS_BETWEEN_PAUSES == 0:
+                yield None
+            if kept == right:
+                continue
+            if right is not None:
+                yield (
+                    f"the numbers {right.first}-{right.last} should be a run of free numbers and"
+                    " are not"
+                )
+            if kept is not None:
+                yield (
+                    f"the numbers {kept.first}-{kept.last} are kept as a run of free numbers and"
+                    " are not"
+                )
         if self._counts.first_free != next(iter(free), None):
             yield "the first run of free numbers is not kept as it is"
         yield from self._free_length_problems(free)
-        yield from self._preferred_problems(tuple(free))
+        yield from self._preferred_problems(free)
 
     def _free_length_problems(self, free: Sequence[Run]) -> Problems:
+        """Every run is found by its length, and nothing else is."""
         lengths: dict[int, int] = {}
-        for found in self._rows(self._tables.free_lengths):
+        for some in handfuls(free):
+            lengths.update((run.first, run.length) for run in some)
+            yield None
+        has_others = False
+        for found in self._tables.free_lengths.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
             else:
                 length, first = found[0]
-                lengths[first] = length
-        if lengths != {run.first: run.length for run in free}:
+                has_others = lengths.pop(first, 0) != length or has_others
+        if lengths or has_others:
             yield "the lengths of the runs of free numbers are not kept as they are"
 
-    def _preferred_problems(self, free: Runs) -> Problems:
+    def _preferred_problems(self, free: Sequence[Run]) -> Problems:
         preferred = [number for _, number in self._tables.free_preferred.scan(self._pool_id)]
         if preferred != [number for number in self.pool.preferred if holds(free, number)]:
             yield f"the free preferred numbers are kept as {preferred[:10]} and are others"
 
     def _expiry_problems(self) -> Problems:
         """Everything that expires is found by its time."""
-        kept: dict[Holder, int] = {}
-        for found in self._rows(self._tables.expiries):
+        for found in self._tables.expiries.scan_in_steps(self._pool_id):
             if found is None:
                 yield None
-            else:
-                end_uptime_us, owner_id, key = found[0]
-                kept[owner_id, key] = end_uptime_us
-        for (owner_id, key), _ in sorted(kept.items() ^ self._ends.items()):
-            yield f"the expiry of owner {owner_id}, key {key} is not kept as it is"
+                continue
+            end_uptime_us, owner_id, key = found[0]
+            if self._ends.pop((owner_id, key), None) != end_uptime_us:
+                yield _expiry_problem(owner_id, key)
+        for owner_id, key in self._ends:
+            yield _expiry_problem(owner_id, key)
+
+
+def _expiry_problem(owner_id: str, key: str) -> str:
+    return f"the expiry of owner {owner_id}, key {key} is not kept as it is"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gapless.v1 import errors_pb2
 from gapless_server.core.kinds.pools.asks import CONTIGUOUS, OFFSETS, SINGLE, Ask
@@ -13,11 +13,15 @@ from gapless_server.core.kinds.pools.ranges import Run, Runs, numbers_in, runs_o
 from gapless_server.core.kinds.pools.tables import PoolRow, describe_number, pool_counts
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
+from gapless_server.core.steps import whole_answer
 
 # How many numbers the search for a base looks at, and how many runs. In a fragmented pool it could
-# otherwise take the number of offsets times the number of fragments; this bounds it to some 60 ms.
+# otherwise take the number of offsets times the number of fragments; this bounds it to some 0.1 s.
 BASE_PROBES_MAX = 20_000
 BASE_RUNS_MAX = 5_000
+# So many of either are looked at without a pause.
+_PROBES_BETWEEN_PAUSES: Final = 1000
+_RUNS_BETWEEN_PAUSES: Final = 50
 
 
 class Choice(NamedTuple):
@@ -27,8 +31,10 @@ class Choice(NamedTuple):
     base: int = -1
 
 
-def choose(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> Choice:
-    """Returns the numbers to give.
+def choose(
+    state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask
+) -> Generator[None, None, Choice]:
+    """Returns the numbers to give; has pauses where they have to be searched for.
 
     Raises Refused: POOL_EXHAUSTED, POOL_FRAGMENTED or NUMBER_NOT_AVAILABLE.
     """
@@ -45,7 +51,7 @@ def choose(state: State, pool_id: str, pool: PoolRow, free: Free, ask: Ask) -> C
     if free.count() < ask.count:
         raise _exhausted(state, pool_id, pool, free, ask)
     if ask.shape == OFFSETS:
-        base = smallest_base(free, ask.offsets)
+        base = yield from search_base(free, ask.offsets)
         choice = None if base is None else Choice(_numbers_at(base, ask.offsets), base)
     elif ask.shape == CONTIGUOUS:
         choice = _choose_contiguous(pool, free, ask.count)
@@ -87,6 +93,11 @@ def _choose_contiguous(pool: PoolRow, free: Free, count: int) -> Choice | None:
 
 
 def smallest_base(free: Free, offsets: Sequence[int]) -> int | None:
+    """Returns what `search_base` comes to."""
+    return whole_answer(search_base(free, offsets))
+
+
+def search_base(free: Free, offsets: Sequence[int]) -> Generator[None, None, int | None]:
     """Returns the smallest base for which base + offset is free for every offset.
 
     None if there is none, or if it is not found within `BASE_PROBES_MAX` numbers and
@@ -94,7 +105,7 @@ def smallest_base(free: Free, offsets: Sequence[int]) -> int | None:
     """
     base = fitting = index = runs = 0
     first, last = 0, -1
-    for _ in range(BASE_PROBES_MAX):
+    for probes in range(1, BASE_PROBES_MAX + 1):
         offset = offsets[index]
         number = base + offset
         if first <= number <= last:
@@ -109,10 +120,21 @@ def smallest_base(free: Free, offsets: Sequence[int]) -> int | None:
             # No base below the one that fits this offset next can fit all of them.
             fitting = fitting + 1 if first == number else 1
             base = first - offset
+            if runs == _RUNS_BETWEEN_PAUSES and _longest_row(offsets) > free.longest():
+                return None
+            if runs % _RUNS_BETWEEN_PAUSES == 0:
+                yield
         if fitting == len(offsets):
             return base
         index = (index + 1) % len(offsets)
+        if probes % _PROBES_BETWEEN_PAUSES == 0:
+            yield
     return None
+
+
+def _longest_row(offsets: Sequence[int]) -> int:
+    """Returns how many offsets follow each other: only a run as long has their numbers."""
+    return max(run.length for run in runs_of(offsets))
 
 
 def _numbers_at(base: int, offsets: Sequence[int]) -> Runs:

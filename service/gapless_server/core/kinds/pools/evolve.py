@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Final
+
 import msgspec
 
 from gapless.v1 import pool_reservations_pb2 as pb
@@ -13,8 +16,8 @@ from gapless_server.core.kinds.pools.ranges import (
     runs_from,
     runs_of,
     size,
-    subtract,
 )
+from gapless_server.core.kinds.pools.rebuild import held_outside, held_runs, rebuild_free
 from gapless_server.core.kinds.pools.tables import (
     ALL,
     HeldRow,
@@ -25,17 +28,19 @@ from gapless_server.core.kinds.pools.tables import (
     ReservationRow,
     VoidRow,
     give_to_free,
-    held_runs,
     pool_counts,
     pool_row,
     pool_tables,
-    rebuild_free,
     require_pool,
     require_row,
     take_from_free,
 )
 from gapless_server.core.state import Moment, State
+from gapless_server.core.steps import InSteps, let_go, whole_answer
 from gapless_server.core.times import from_timestamp
+
+# For each run of a group the free one that it lies in is looked for, maybe on the disk.
+_RUNS_BETWEEN_PAUSES: Final = 50
 
 
 def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> None:
@@ -50,11 +55,14 @@ def pool_created(state: State, event: pools_pb2.PoolCreated, moment: Moment) -> 
         update_time_us=moment.time_us,
     )
     tables.pools.put(ALL, event.pool_id, pool)
-    first_free = rebuild_free(tables, event.pool_id, pool, ())
+    first_free = whole_answer(rebuild_free(tables, event.pool_id, pool, ()))
     tables.counts.put(event.pool_id, PoolCounts(first_free=first_free))
 
 
-def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> None:
+@InSteps
+def pool_updated(
+    state: State, event: pools_pb2.PoolUpdated, moment: Moment
+) -> Generator[None, None, None]:
     """What is held stays held, inside the new range or not."""
     tables = pool_tables(state)
     old = require_pool(state, event.pool_id)
@@ -66,16 +74,20 @@ def pool_updated(state: State, event: pools_pb2.PoolUpdated, moment: Moment) -> 
         create_time_us=old.create_time_us,
         update_time_us=moment.time_us,
     )
-    held = held_runs(tables, event.pool_id)
-    outside = size(subtract(held, pool.allowed))
-    first_free = rebuild_free(tables, event.pool_id, pool, held)
+    held = yield from held_runs(tables, event.pool_id)
+    outside = yield from held_outside(held, pool)
+    first_free = yield from rebuild_free(tables, event.pool_id, pool, held)
     counts = pool_counts(state, event.pool_id)
     counts = msgspec.structs.replace(counts, outside=outside, first_free=first_free)
     tables.pools.put(ALL, event.pool_id, pool)
     tables.counts.put(event.pool_id, counts)
+    yield from let_go(held)
 
 
-def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) -> None:
+@InSteps
+def numbers_reserved(
+    state: State, event: pb.NumbersReserved, moment: Moment
+) -> Generator[None, None, None]:
     """The numbers are no longer free; a gap-free pool has moved on to the last of them."""
     pool_id = event.pool_id
     tables, pool = pool_tables(state), require_pool(state, pool_id)
@@ -95,7 +107,9 @@ def numbers_reserved(state: State, event: pb.NumbersReserved, moment: Moment) ->
         tables.expiries.put(pool_id, (row.end_uptime_us, *holder), True)
     counts = pool_counts(state, pool_id)
     first_free = counts.first_free
-    for run in runs:
+    for index, run in enumerate(runs, start=1):
+        if index % _RUNS_BETWEEN_PAUSES == 0:
+            yield
         tables.held.put(pool_id, run.last, HeldRow(run.first, holder))
         if not pool.gap_free:
             first_free = take_from_free(tables, pool_id, pool, first_free, run)
@@ -135,7 +149,10 @@ def _set_expiry(tables: PoolTables, pool_id: str, holder: Holder, end_uptime_us:
     tables.reservations.put(pool_id, holder, row)
 
 
-def reservations_released(state: State, event: pb.ReservationsReleased, moment: Moment) -> None:
+@InSteps
+def reservations_released(
+    state: State, event: pb.ReservationsReleased, moment: Moment
+) -> Generator[None, None, None]:
     """The numbers are free again as far as the range still has them; void if gap-free."""
     tables, pool = pool_tables(state), require_pool(state, event.pool_id)
     for ended in event.reservations:
@@ -153,6 +170,7 @@ def reservations_released(state: State, event: pb.ReservationsReleased, moment: 
                 first_free = give_to_free(tables, event.pool_id, pool, first_free, run)
             counts = msgspec.structs.replace(counts, first_free=first_free)
         tables.counts.put(event.pool_id, counts)
+        yield
 
 
 def _forget(tables: PoolTables, pool_id: str, holder: Holder, row: ReservationRow) -> None:

@@ -68,20 +68,32 @@ class TableFree:
 
     def run_from(self, number: int) -> Run | None:
         """Returns the first run from a number on, cut off below it; None if there is none."""
-        run = free_run_from(self._tables, self._pool_id, self._counts.first_free, number)
+        run = self.whole_run_from(number)
         return Run(number, run.last) if run is not None and run.first < number else run
+
+    def whole_run_from(self, number: int) -> Run | None:
+        """Returns the same, not cut off."""
+        return free_run_from(self._tables, self._pool_id, self._counts.first_free, number)
 
     def tightest(self, length: int) -> Run | None:
         """Returns the shortest run of at least a length; of several the first."""
+        return next(self.by_length(length), None)
+
+    def by_length(self, length: int) -> Iterator[Run]:
+        """Yields the runs of at least a length, the shortest first; of several the first."""
         # No run begins below 0, so this key is smaller than every one of that length.
-        for (found, first), _ in self._tables.free_lengths.scan(self._pool_id, after=(length, -1)):
-            return Run(first, first + found - 1)
-        return None
+        rows = self._tables.free_lengths.scan(self._pool_id, after=(length, -1))
+        return (Run(first, first + found - 1) for (found, first), _ in rows)
 
     def longest(self) -> int:
         """Returns the length of the longest run; 0 if there is none."""
-        last = self._tables.free_lengths.last(self._pool_id)
-        return 0 if last is None else last[0][0]
+        run = next(self.longest_first(), None)
+        return 0 if run is None else run.length
+
+    def longest_first(self) -> Iterator[Run]:
+        """Yields the runs, the longest first."""
+        rows = self._tables.free_lengths.scan(self._pool_id, descending=True)
+        return (Run(first, first + length - 1) for (length, first), _ in rows)
 
 
 class ListedFree:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gapless.v1 import pool_reservations_pb2 as pb
 from gapless.v1 import pools_pb2
+from gapless_server.core.kernel import AnswerSteps
 from gapless_server.core.kinds.pools.release import Ending, goes_with_owner
 from gapless_server.core.kinds.pools.resources import (
     pool_resource,
@@ -16,6 +17,8 @@ from gapless_server.core.kinds.pools.resources import (
 from gapless_server.core.kinds.pools.tables import (
     ALL,
     Holder,
+    PoolTables,
+    ReservationRow,
     VoidRow,
     holder_of,
     number_status,
@@ -24,8 +27,15 @@ from gapless_server.core.kinds.pools.tables import (
     require_pool,
     require_row,
     reservations_of,
+    reservations_of_in_steps,
 )
-from gapless_server.core.paging import PageLimits, fill_page, read_token, written_page
+from gapless_server.core.paging import (
+    PageLimits,
+    fill_page,
+    fill_page_in_steps,
+    read_token,
+    written_page,
+)
 from gapless_server.core.state import Moment, State
 from gapless_server.core.times import to_timestamp
 from gapless_server.core.writing import Written
@@ -125,11 +135,13 @@ def _void_number(number: int, row: VoidRow) -> pb.VoidNumber:
 
 def preview_clean_up(
     state: State, request: pools_pb2.PreviewCleanUpRequest, limits: PageLimits, now: Moment
-) -> pools_pb2.PreviewCleanUpResponse:
-    """Answers PreviewCleanUp."""
+) -> AnswerSteps:
+    """Answers PreviewCleanUp, with pauses."""
     require_pool(state, request.pool_id)
     rows = _dead_after(state, request, read_token(request, tuple[str, str]), now.uptime_us)
-    reservations, token = fill_page(request, limits, rows, lambda _, ending: ending.message())
+    reservations, token = yield from fill_page_in_steps(
+        request, limits, rows, lambda _, ending: ending.message()
+    )
     return pools_pb2.PreviewCleanUpResponse(reservations=reservations, next_page_token=token)
 
 
@@ -138,11 +150,41 @@ def _dead_after(
     request: pools_pb2.PreviewCleanUpRequest,
     after: Holder | None,
     uptime_us: int,
-) -> Iterator[tuple[Holder, Ending]]:
-    """Yields what a clean-up would end, in the order of owner and key, after one of them."""
-    gone = frozenset(request.gone_owner_ids)
-    for holder, row in pool_tables(state).reservations.scan(request.pool_id, after=after):
+) -> Iterator[tuple[Holder, Ending] | None]:
+    """Yields what a clean-up would end, in the order of owner and key, after one of them.
+
+    And None where there may be a pause: there may be any number of others in between.
+    """
+    tables, gone = pool_tables(state), frozenset(request.gone_owner_ids)
+    rows: Iterator[tuple[Holder, ReservationRow] | None]
+    has_expired = False
+    for due in tables.expiries.scan_in_steps(request.pool_id):
+        if due is not None:
+            has_expired = due[0][0] <= uptime_us
+            break
+        yield None
+    if has_expired:
+        rows = tables.reservations.scan_in_steps(request.pool_id, after=after)
+    else:
+        rows = _held_by(tables, request.pool_id, gone, after)
+    for found in rows:
+        if found is None:
+            yield None
+            continue
+        holder, row = found
         if row.expired(uptime_us):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
         elif holder[0] in gone and goes_with_owner(request, row):
             yield holder, Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)
+
+
+def _held_by(
+    tables: PoolTables, pool_id: str, owner_ids: Iterable[str], after: Holder | None
+) -> Iterator[tuple[Holder, ReservationRow] | None]:
+    """Yields what some owners hold, in the order of owner and key, after one of them."""
+    after_owner_id, after_key = after or ("", "")
+    for owner_id in sorted(owner_ids):
+        if owner_id >= after_owner_id:
+            after_one = after_key if owner_id == after_owner_id else ""
+            yield from reservations_of_in_steps(tables, pool_id, owner_id, after_one)
+            yield None

@@ -56,21 +56,41 @@ def size(runs: Iterable[Run]) -> int:
 
 def subtract(runs: Iterable[Run], holes: Sequence[Run]) -> Runs:
     """Returns what is left of runs without the holes; both in order, each without overlap."""
-    result: list[Run] = []
-    index = 0
+    return tuple(left_of(runs, holes))
+
+
+def left_of(runs: Iterable[Run], holes: Sequence[Run]) -> Iterator[Run]:
+    """Yields the same, one run after the other, with no more than two holes for each if joined."""
     for run in runs:
         first = run.first
-        while index < len(holes) and holes[index].last < first:
+        # The hole that `run` begins in, if there is one, is the last to begin no later than it.
+        index = max(_index_after(holes, first) - 1, 0)
+        while index < len(holes) and holes[index].first <= run.last:
+            hole = holes[index]
+            if hole.first > first:
+                yield Run(first, hole.first - 1)
+            first = max(first, hole.last + 1)
             index += 1
-        ahead = index
-        while ahead < len(holes) and holes[ahead].first <= run.last:
-            if holes[ahead].first > first:
-                result.append(Run(first, holes[ahead].first - 1))
-            first = holes[ahead].last + 1
-            ahead += 1
         if first <= run.last:
-            result.append(Run(first, run.last))
-    return tuple(result)
+            yield Run(first, run.last)
+
+
+def side_by_side(
+    before: Iterable[Run], after: Iterable[Run]
+) -> Iterator[tuple[Run | None, Run | None]]:
+    """Yields the runs of both, in order, in pairs that end with the same number; None: no such."""
+    olds, news = iter(before), iter(after)
+    old, new = next(olds, None), next(news, None)
+    while old is not None or new is not None:
+        if new is None or (old is not None and old.last < new.last):
+            yield old, None
+            old = next(olds, None)
+        elif old is None or new.last < old.last:
+            yield None, new
+            new = next(news, None)
+        else:
+            yield old, new
+            old, new = next(olds, None), next(news, None)
 
 
 def within(run: Run, runs: Sequence[Run]) -> Runs:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+from typing import Final, NamedTuple
 
 from gapless.v1 import errors_pb2, pools_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
-from gapless_server.core.kernel import Context, Decision
+from gapless_server.core.kernel import Context, Decision, Steps
 from gapless_server.core.kinds.pools.ranges import numbers_in, size
 from gapless_server.core.kinds.pools.resources import require_reservation
 from gapless_server.core.kinds.pools.tables import (
     Holder,
+    PoolTables,
     ReservationRow,
-    due_reservations,
     pool_tables,
     require_pool,
-    reservations_of,
+    require_row,
+    reservations_of_in_steps,
 )
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
+from gapless_server.core.steps import InSteps
 
 # How many numbers one command gives back at most, so that it is done in some 0.2 s. A single
 # reservation always fits.
@@ -28,9 +31,14 @@ RELEASED_NUMBERS_MAX = 10_000
 RELEASED_RESERVATIONS_MAX = 1000
 # How large its entry may get: an entry must fit into one message, beside others.
 RELEASED_BYTES_MAX = 1024 * 1024
+# So many reservations are looked for, maybe on the disk, without a pause.
+_LOOKS_BETWEEN_PAUSES: Final = 50
 # What a number, and a character of an owner or a key, take at most.
 _NUMBER_BYTES_MAX = 9
 _CHARACTER_BYTES_MAX = 4
+
+# Endings, each to be made if it is wanted, and None where there may be a pause.
+Endings = Iterator[Callable[[], "Ending"] | None]
 
 CleanUp = pools_pb2.CleanUpPoolRequest | pools_pb2.PreviewCleanUpRequest
 
@@ -76,14 +84,24 @@ def bounded(endings: Iterable[Ending]) -> list[Ending]:
     return result
 
 
-def due_endings(state: State, pool_id: str, uptime_us: int) -> list[Ending]:
+def due_endings(state: State, pool_id: str, uptime_us: int) -> Generator[None, None, list[Ending]]:
     """Returns what an automatic sweep ends: what expired first, first; within the bound."""
-    return bounded(_expired(state, pool_id, uptime_us))
-
-
-def _expired(state: State, pool_id: str, uptime_us: int) -> Iterator[Ending]:
-    for holder, row in due_reservations(pool_tables(state), pool_id, uptime_us):
-        yield Ending(holder, row, pb.RELEASE_CAUSE_EXPIRED)
+    tables = pool_tables(state)
+    holders: list[Holder] = []
+    for due in tables.expiries.scan_in_steps(pool_id):
+        if due is None:
+            yield
+            continue
+        end_uptime_us, owner_id, key = due[0]
+        if end_uptime_us > uptime_us or len(holders) == RELEASED_RESERVATIONS_MAX:
+            break
+        holders.append((owner_id, key))
+    endings: list[Ending] = []
+    for index, holder in enumerate(holders, start=1):
+        endings.append(_expired_one(tables, pool_id, holder))
+        if index % _LOOKS_BETWEEN_PAUSES == 0:
+            yield
+    return bounded(endings)
 
 
 def release(state: State, command: pb.ReleaseReservationRequest, _context: Context) -> Decision:
@@ -99,14 +117,12 @@ def release(state: State, command: pb.ReleaseReservationRequest, _context: Conte
     return Decision([event], pb.ReleaseReservationResponse(numbers=numbers_in(row.runs)))
 
 
-def release_owner(state: State, command: pb.ReleaseOwnerRequest, _context: Context) -> Decision:
+@InSteps
+def release_owner(state: State, command: pb.ReleaseOwnerRequest, _context: Context) -> Steps:
     """Decides ReleaseOwner."""
     require_pool(state, command.pool_id)
-    held = [
-        Ending(holder, row, pb.RELEASE_CAUSE_RELEASED)
-        for holder, row in reservations_of(pool_tables(state), command.pool_id, command.owner_id)
-    ]
-    if not held:
+    held = yield from _counted(_held(state, command))
+    if not held.total:
         if command.fail_if_unchanged:
             raise Refused(
                 errors_pb2.ERROR_REASON_OWNER_HOLDS_NOTHING,
@@ -114,35 +130,78 @@ def release_owner(state: State, command: pb.ReleaseOwnerRequest, _context: Conte
                 owner_id=command.owner_id,
             )
         return Decision([], pb.ReleaseOwnerResponse())
-    endings = bounded(held)
+    endings = bounded(held.first)
     event = released_event(command.pool_id, endings)
     response = pb.ReleaseOwnerResponse(
-        released=event.reservations, remaining_count=len(held) - len(endings)
+        released=event.reservations, remaining_count=held.total - len(endings)
     )
     return Decision([event], response)
 
 
-def clean_up(state: State, command: pools_pb2.CleanUpPoolRequest, context: Context) -> Decision:
+@InSteps
+def clean_up(state: State, command: pools_pb2.CleanUpPoolRequest, context: Context) -> Steps:
     """Decides CleanUpPool."""
     require_pool(state, command.pool_id)
-    dead = list(_dead(state, command, context.moment.uptime_us))
-    if not dead:
+    dead = yield from _counted(_dead(state, command, context.moment.uptime_us))
+    if not dead.total:
         return Decision([], pools_pb2.CleanUpPoolResponse())
-    endings = bounded(dead)
+    endings = bounded(dead.first)
     event = released_event(command.pool_id, endings)
     response = pools_pb2.CleanUpPoolResponse(
-        released=event.reservations, remaining_count=len(dead) - len(endings)
+        released=event.reservations, remaining_count=dead.total - len(endings)
     )
     return Decision([event], response)
 
 
-def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -> Iterator[Ending]:
+class _Counted(NamedTuple):
+    """Endings: the first ones, as many as one command may bring about, and how many in all."""
+
+    first: list[Ending]
+    total: int
+
+
+def _counted(endings: Endings) -> Generator[None, None, _Counted]:
+    first: list[Ending] = []
+    count = 0
+    for ending in endings:
+        if ending is None:
+            yield
+            continue
+        count += 1
+        if count <= RELEASED_RESERVATIONS_MAX:
+            first.append(ending())
+    return _Counted(first, count)
+
+
+def _held(state: State, command: pb.ReleaseOwnerRequest) -> Endings:
+    """Yields what an owner holds."""
+    tables = pool_tables(state)
+    for found in reservations_of_in_steps(tables, command.pool_id, command.owner_id):
+        yield None if found is None else partial(Ending, *found, pb.RELEASE_CAUSE_RELEASED)
+
+
+def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -> Endings:
     """Yields what a clean-up ends: what has expired, then what owners who are gone hold."""
-    yield from _expired(state, command.pool_id, uptime_us)
+    tables, pool_id = pool_tables(state), command.pool_id
+    for due in tables.expiries.scan_in_steps(pool_id):
+        if due is None:
+            yield None
+            continue
+        end_uptime_us, owner_id, key = due[0]
+        if end_uptime_us > uptime_us:
+            break
+        yield partial(_expired_one, tables, pool_id, (owner_id, key))
     for owner_id in dict.fromkeys(command.gone_owner_ids):
-        for holder, row in reservations_of(pool_tables(state), command.pool_id, owner_id):
-            if not row.expired(uptime_us) and goes_with_owner(command, row):
-                yield Ending(holder, row, pb.RELEASE_CAUSE_OWNER_GONE)
+        yield None
+        for found in reservations_of_in_steps(tables, pool_id, owner_id):
+            if found is None:
+                yield None
+            elif not found[1].expired(uptime_us) and goes_with_owner(command, found[1]):
+                yield partial(Ending, *found, pb.RELEASE_CAUSE_OWNER_GONE)
+
+
+def _expired_one(tables: PoolTables, pool_id: str, holder: Holder) -> Ending:
+    return Ending(holder, require_row(tables, pool_id, holder), pb.RELEASE_CAUSE_EXPIRED)
 
 
 def goes_with_owner(command: CleanUp, row: ReservationRow) -> bool:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import NamedTuple
 
 from gapless.v1 import errors_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
-from gapless_server.core.kernel import Context, Decision
-from gapless_server.core.kinds.pools.asks import Ask, ask_for_group, ask_for_number, describe_row
+from gapless_server.core.kernel import Context, Decision, Steps
+from gapless_server.core.kinds.pools.asks import (
+    CONTIGUOUS,
+    OFFSETS,
+    SINGLE,
+    Ask,
+    ask_for_group,
+    ask_for_number,
+    describe_row,
+)
 from gapless_server.core.kinds.pools.choose import Choice, choose
 from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
 from gapless_server.core.kinds.pools.ranges import all_within, from_number, joined, numbers_in
 from gapless_server.core.kinds.pools.release import Ending, due_endings, released_event
+from gapless_server.core.kinds.pools.swept import swept_free
 from gapless_server.core.kinds.pools.tables import (
     PoolRow,
     ReservationRow,
@@ -22,6 +32,7 @@ from gapless_server.core.kinds.pools.tables import (
 from gapless_server.core.plain import plain
 from gapless_server.core.refusals import Refused
 from gapless_server.core.state import State
+from gapless_server.core.steps import InSteps
 from gapless_server.core.times import MICROSECONDS, optional_timestamp
 
 # Single numbers are reserved most, by many at once.
@@ -41,10 +52,12 @@ class Outcome(NamedTuple):
     events: tuple[pb.ReservationsReleased | pb.NumbersReserved, ...] = ()
 
 
-def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Decision:
+@InSteps
+def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Context) -> Steps:
     """Decides ReserveNumber."""
     pool = require_pool(state, command.pool_id)
-    outcome = _reserve(state, command, context, pool, ask_for_number(command, pool))
+    ask = ask_for_number(command, pool)
+    outcome = yield from _reserve(state, command, context, pool, ask)
     response = ReserveNumberResponse(
         number=outcome.choice.runs[0].first,
         already_held=outcome.already_held,
@@ -53,10 +66,12 @@ def reserve_number(state: State, command: pb.ReserveNumberRequest, context: Cont
     return Decision(outcome.events, response)
 
 
-def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Context) -> Decision:
+@InSteps
+def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Context) -> Steps:
     """Decides ReserveGroup."""
     pool = require_pool(state, command.pool_id)
-    outcome = _reserve(state, command, context, pool, ask_for_group(command, pool))
+    ask = ask_for_group(command, pool)
+    outcome = yield from _reserve(state, command, context, pool, ask)
     base = outcome.choice.base
     response = pb.ReserveGroupResponse(
         numbers=numbers_in(outcome.choice.runs),
@@ -67,7 +82,9 @@ def reserve_group(state: State, command: pb.ReserveGroupRequest, context: Contex
     return Decision(outcome.events, response)
 
 
-def _reserve(state: State, command: Command, context: Context, pool: PoolRow, ask: Ask) -> Outcome:
+def _reserve(
+    state: State, command: Command, context: Context, pool: PoolRow, ask: Ask
+) -> Generator[None, None, Outcome]:
     now = context.moment
     pool_id, holder = command.pool_id, (command.owner_id, command.key)
     row = pool_tables(state).reservations.get(pool_id, holder)
@@ -80,7 +97,7 @@ def _reserve(state: State, command: Command, context: Context, pool: PoolRow, as
     if row is not None and _fits_again(pool, ask, row):
         endings, choice = own, Choice(row.runs, row.base)
     else:
-        endings, choice = _choose_swept(state, pool_id, pool, ask, own, now.uptime_us)
+        endings, choice = yield from _choose_swept(state, pool_id, pool, ask, own, now.uptime_us)
     # The field's rule leaves no time to live of 0.
     ttl_seconds = command.ttl_seconds
     expire_time_us = now.time_us + ttl_seconds * MICROSECONDS if ttl_seconds else 0
@@ -109,25 +126,37 @@ def _fits_again(pool: PoolRow, ask: Ask, row: ReservationRow) -> bool:
 
 def _choose_swept(
     state: State, pool_id: str, pool: PoolRow, ask: Ask, own: list[Ending], uptime_us: int
-) -> tuple[list[Ending], Choice]:
+) -> Generator[None, None, tuple[list[Ending], Choice]]:
     """Returns what to sweep, which is `own` if that is enough, and the numbers to give then.
 
     Raises Refused, with the counts after a sweep, if nothing of that helps.
     """
+    tables = pool_tables(state)
+    # Those that are gone through for it.
+    if ask.shape != SINGLE:
+        yield from tables.free.order_in_steps(pool_id)
+    if ask.shape in (CONTIGUOUS, OFFSETS):
+        yield from tables.free_lengths.order_in_steps(pool_id)
     try:
-        return own, choose(state, pool_id, pool, _free(state, pool_id, pool, own), ask)
+        free = yield from _free(state, pool_id, pool, own)
+        choice = yield from choose(state, pool_id, pool, free, ask)
+        return own, choice
     except Refused:
         own_holders = {ending.holder for ending in own}
-        due = due_endings(state, pool_id, uptime_us)
+        due = yield from due_endings(state, pool_id, uptime_us)
         others = [ending for ending in due if ending.holder not in own_holders]
         # The numbers of a gap-free pool become void, so that a sweep gives it none.
         if pool.gap_free or not others:
             raise
     swept = own + others
-    return swept, choose(state, pool_id, pool, _free(state, pool_id, pool, swept), ask)
+    free = yield from _free(state, pool_id, pool, swept)
+    choice = yield from choose(state, pool_id, pool, free, ask)
+    return swept, choice
 
 
-def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> Free:
+def _free(
+    state: State, pool_id: str, pool: PoolRow, released: list[Ending]
+) -> Generator[None, None, Free]:
     """Returns what is free, or would be once something is released."""
     counts = pool_counts(state, pool_id)
     if pool.gap_free:
@@ -136,7 +165,7 @@ def _free(state: State, pool_id: str, pool: PoolRow, released: list[Ending]) -> 
     if not released:
         return table_free
     back = (run for ending in released for run in all_within(ending.row.runs, pool.allowed))
-    return ListedFree(joined([*table_free.runs(), *back]), pool.preferred)
+    return (yield from swept_free(table_free, pool, joined(back)))
 
 
 def _differs(command: Command, row: ReservationRow, ask: Ask) -> Refused:

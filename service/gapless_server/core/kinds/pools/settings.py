@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gapless.v1 import errors_pb2, pools_pb2
-from gapless_server.core.kernel import Context, Decision
+from gapless_server.core.kernel import Context, Decision, Steps
 from gapless_server.core.kinds.pools.ranges import (
     Run,
     Runs,
@@ -15,15 +15,13 @@ from gapless_server.core.kinds.pools.ranges import (
     joined,
     overlap,
     runs_from,
-    size,
-    subtract,
 )
+from gapless_server.core.kinds.pools.rebuild import held_outside, held_runs
 from gapless_server.core.kinds.pools.resources import pool_resource, range_messages
 from gapless_server.core.kinds.pools.tables import (
     ALL,
     PoolCounts,
     PoolRow,
-    held_runs,
     pool_counts,
     pool_row,
     pool_tables,
@@ -31,6 +29,7 @@ from gapless_server.core.kinds.pools.tables import (
 )
 from gapless_server.core.refusals import FieldFault, Refused, invalid_field, invalid_fields
 from gapless_server.core.state import State
+from gapless_server.core.steps import InSteps, let_go
 
 _UPDATABLE = ("ranges", "exclusions", "preferred_numbers")
 
@@ -130,7 +129,8 @@ def _differing(there: PoolRow, asked: PoolRow) -> list[str]:
     return [name for name, old, new in pairs if old != new]
 
 
-def update_pool(state: State, command: pools_pb2.UpdatePoolRequest, context: Context) -> Decision:
+@InSteps
+def update_pool(state: State, command: pools_pb2.UpdatePoolRequest, context: Context) -> Steps:
     """Decides UpdatePool."""
     paths = list(command.update_mask.paths)
     unknown = [path for path in paths if path not in _UPDATABLE]
@@ -155,7 +155,9 @@ def update_pool(state: State, command: pools_pb2.UpdatePoolRequest, context: Con
         exclusions=range_messages(pool.exclusions),
         preferred_numbers=pool.preferred,
     )
-    outside = size(subtract(held_runs(pool_tables(state), pool_id), pool.allowed))
+    held = yield from held_runs(pool_tables(state), pool_id)
+    outside = yield from held_outside(held, pool)
+    yield from let_go(held)
     counts = msgspec.structs.replace(counts, outside=outside)
     resource = pool_resource(pool_id, pool, counts)
     return Decision([updated], pools_pb2.UpdatePoolResponse(pool=resource))

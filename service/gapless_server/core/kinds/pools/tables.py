@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
@@ -169,11 +169,6 @@ def free_count(pool: PoolRow, counts: PoolCounts) -> int:
     return pool.size - (counts.held - counts.outside)
 
 
-def held_runs(tables: PoolTables, pool_id: str) -> list[Run]:
-    """Returns what is held in a pool, in order; neighbours may touch."""
-    return [Run(row.first, last) for last, row in tables.held.scan(pool_id)]
-
-
 def holder_of(tables: PoolTables, pool_id: str, number: int) -> Holder | None:
     """Returns who holds a number, or None."""
     for _, row in tables.held.scan(pool_id, after=number - 1):
@@ -208,16 +203,6 @@ def describe_number(state: State, pool_id: str, pool: PoolRow, number: int) -> s
     return "it is in none of the pool's ranges"
 
 
-def due_reservations(
-    tables: PoolTables, pool_id: str, uptime_us: int
-) -> Iterator[tuple[Holder, ReservationRow]]:
-    """Yields the reservations whose time is over, those that expired first, first."""
-    for (end_uptime_us, owner_id, key), _ in tables.expiries.scan(pool_id):
-        if end_uptime_us > uptime_us:
-            return
-        yield (owner_id, key), require_row(tables, pool_id, (owner_id, key))
-
-
 def reservations_of(
     tables: PoolTables, pool_id: str, owner_id: str, after_key: str = ""
 ) -> Iterator[tuple[Holder, ReservationRow]]:
@@ -227,6 +212,16 @@ def reservations_of(
         if holder[0] != owner_id:
             return
         yield holder, row
+
+
+def reservations_of_in_steps(
+    tables: PoolTables, pool_id: str, owner_id: str, after_key: str = ""
+) -> Iterator[tuple[Holder, ReservationRow] | None]:
+    """Yields the same, with None where there may be a pause."""
+    for found in tables.reservations.scan_in_steps(pool_id, after=(owner_id, after_key)):
+        if found is not None and found[0][0] != owner_id:
+            return
+        yield found
 
 
 def require_row(tables: PoolTables, pool_id: str, holder: Holder) -> ReservationRow:
@@ -243,26 +238,6 @@ def preferred_in(pool: PoolRow, run: Run) -> Iterator[tuple[int, int]]:
         if number > run.last:
             return
         yield rank, number
-
-
-def rebuild_free(
-    tables: PoolTables, pool_id: str, pool: PoolRow, held: Sequence[Run]
-) -> Run | None:
-    """Works out anew which numbers are free, after the range has changed; returns the first run."""
-    tables.free_preferred.drop(pool_id)
-    runs = () if pool.gap_free else subtract(pool.allowed, held)
-    before = {Run(first, last) for last, first in tables.free.scan(pool_id)}
-    # Mostly a few runs of many change.
-    gone, new = before.difference(runs), [run for run in runs if run not in before]
-    for run in gone:
-        tables.free_lengths.delete(pool_id, (run.length, run.first))
-        tables.free.delete(pool_id, run.last)
-    for run in new:
-        _put_free(tables, pool_id, run)
-    for run in runs:
-        for rank, number in preferred_in(pool, run):
-            tables.free_preferred.put(pool_id, rank, number)
-    return runs[0] if runs else None
 
 
 def free_run_from(
@@ -292,7 +267,7 @@ def take_from_free(
     # would lose the order of its keys, and find it anew each time.
     for part in (left, right):
         if part is not None:
-            _put_free(tables, pool_id, part)
+            put_free(tables, pool_id, part)
     if right is None:
         tables.free.delete(pool_id, whole.last)
     tables.free_lengths.delete(pool_id, (whole.length, whole.first))
@@ -323,7 +298,7 @@ def give_to_free(
         if above is not None and above.first == part.last + 1:
             whole = Run(whole.first, above.last)
             tables.free_lengths.delete(pool_id, (above.length, above.first))
-        _put_free(tables, pool_id, whole)
+        put_free(tables, pool_id, whole)
         for rank, number in preferred_in(pool, part):
             tables.free_preferred.put(pool_id, rank, number)
         if first_free is None or whole.first <= first_free.first:
@@ -341,6 +316,7 @@ def _first_free(tables: PoolTables, pool_id: str, taken: int) -> Run | None:
     return None
 
 
-def _put_free(tables: PoolTables, pool_id: str, run: Run) -> None:
+def put_free(tables: PoolTables, pool_id: str, run: Run) -> None:
+    """Keeps a run of free numbers, in the place of one that ends with the same number."""
     tables.free.put(pool_id, run.last, run.first)
     tables.free_lengths.put(pool_id, (run.length, run.first), True)
