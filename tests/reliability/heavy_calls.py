@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.message import Message
 
@@ -14,12 +12,11 @@ from gapless.v1 import messages_pb2 as messages
 from gapless.v1 import pool_reservations_pb2 as reservations
 from gapless.v1 import pools_pb2 as pools
 from gapless.v1.channels_pb2 import ChannelHeadGuard, CreateChannelRequest
-from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless.v1.common_pb2 import Body
 from gapless.v1.guards_pb2 import Guard
-from gapless_server.writer.clock import ManualClock
-from tests.core.story import command_of
-from tests.rpc.wire import Wire, frame
+from tests.reliability.heavy_many import MANY_ROWS
+from tests.reliability.raw_calls import Calls
+from tests.rpc.wire import frame
 
 CHANNEL, LIST, POOL, OWNER = "channel", "list", "pool", "ann"
 MANY: Final = 10_000
@@ -34,43 +31,6 @@ LARGE_POSTS, LARGE_BODY_BYTES = 250, 60_000
 PAGE_BODY_BYTES: Final = 3000
 ITEM: Final = Body(data=b"item")
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024 - 100
-
-
-class Calls:
-    """Sends raw calls; every command gets a request id of its own."""
-
-    def __init__(
-        self, wire: Wire, clock: ManualClock, begin: Callable[[], Awaitable[None]]
-    ) -> None:
-        """`begin` is called once all is prepared: what was before does not count."""
-        self.wire = wire
-        self.clock = clock
-        self.begin = begin
-        self._numbers = itertools.count()
-
-    def command(self, message: Any) -> Command:
-        """Returns a typed command with a request id."""
-        message.request_id = f"{next(self._numbers):06}"
-        return command_of(message)
-
-    async def advance(self, seconds: int) -> None:
-        """Lets time pass for the service."""
-        await asyncio.to_thread(self.clock.advance, seconds)
-
-    async def send(self, *typed: Message) -> None:
-        """Sends commands as one frame; none may be refused."""
-        results = await self.wire.run(*map(self.command, typed))
-        refused = [result.error for result in results if result.HasField("error")]
-        assert not refused, refused[0]
-
-    async def batch(self, members: Sequence[Message], guards: Sequence[Guard] = ()) -> None:
-        """Sends commands as one batch."""
-        commands = [command_of(member) for member in members]
-        await self.send(ExecuteBatchRequest(commands=commands, guards=guards))
-
-    async def ask(self, method: str, request: Message, response_type: type[Any]) -> Any:
-        """Calls a method that reads."""
-        return await self.wire.call(method, request, response_type)
 
 
 def posts(count: int, body_bytes: int = 100) -> list[Message]:
@@ -366,6 +326,7 @@ HEAVY: Final[Sequence[Heavy]] = (
     a_page_of_1_000_events,
     a_page_of_events_that_a_filter_leaves_out,
     a_watch_of_a_long_log,
+    *MANY_ROWS,
 )
 
 # A few that take little time to prepare.
