@@ -37,7 +37,7 @@ def collector_of_a_service() -> Iterator[None]:
 @pytest.mark.usefixtures("collector_of_a_service")
 async def test_g7_no_legal_call_holds_up_the_loop_for_100_ms() -> None:
     """In processor time of the service's thread, so that a busy machine makes no difference."""
-    with harness("loop_pauses", small=1, full=5, promised=[TOO_LONG]) as run:
+    with harness("loop_pauses", small=1, full=2, promised=[TOO_LONG]) as run:
         cases = HEAVY if run.tier == "full" else QUICK
         clock = manual_clock()
         async with MeasuredServer(clock=clock) as server:
