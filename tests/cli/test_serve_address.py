@@ -10,6 +10,7 @@ import pytest
 from gapless import Client
 from gapless_server.listening import listen_address
 from tests.cli.commands import run_process, serving
+from tests.ipv6 import needs_ipv6
 
 REFUSED = {
     " ": "is neither an address nor the name of a machine",
@@ -20,18 +21,6 @@ REFUSED = {
     "192.0.2.1": "cannot listen on 192.0.2.1:5109: it is no address of this machine",
     "2001:db8::1": "cannot listen on [2001:db8::1]:5109: it is no address of this machine",
 }
-
-
-def _has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
 
 
 @pytest.mark.parametrize("host", REFUSED)

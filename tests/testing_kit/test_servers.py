@@ -23,6 +23,7 @@ from gapless.testing import (
     SubprocessServer,
     manual_clock,
 )
+from tests.ipv6 import needs_ipv6
 
 # For what takes milliseconds; a hang must not take the whole run.
 SECONDS_MAX = 60
@@ -55,6 +56,7 @@ def test_a_server_answers_once_it_is_started(server: RunningServer) -> None:
         assert post(client) == 1
 
 
+@needs_ipv6
 @both
 def test_a_server_on_an_ipv6_address_has_clients_too(server_type: ServerType) -> None:
     with server_type(host="::1") as server:
