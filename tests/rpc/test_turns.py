@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from gapless_server.rpc.turns import TURN_SECONDS, Turns
+from tests.rpc.in_process import CallEnded, InProcessService
 
-STREAMS = 10
+STREAMS = 30
+# More commands than a frame may have, which are counted one by one.
+FRAME_THAT_TAKES_LONG = b"\x0a\x00" * 1_000_000
 
 
 def work_for(seconds: float) -> None:
@@ -95,3 +99,26 @@ async def test_what_work_raises_is_raised_where_it_was_asked_for() -> None:
     assert found[0] == 1
     assert isinstance(found[1], ValueError)
     assert found[2] == 2
+
+
+async def test_g7_frames_of_many_streams_are_taken_in_over_many_turns() -> None:
+    service = InProcessService()
+    turns = 0
+
+    async def frames() -> AsyncIterator[bytes]:
+        yield FRAME_THAT_TAKES_LONG
+
+    async def refused() -> str:
+        with pytest.raises(CallEnded, match="RESOURCE_EXHAUSTED|INVALID_ARGUMENT"):
+            await anext(service.pipeline(frames()))
+        return "refused"
+
+    streams = asyncio.gather(*(refused() for _ in range(STREAMS)))
+    while not streams.done():
+        turns += 1
+        await asyncio.sleep(0)
+    await service.namespaces.close()
+
+    assert await streams == ["refused"] * STREAMS
+    # One a turn; all of them in the same one take 7.
+    assert turns > STREAMS
