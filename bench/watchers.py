@@ -1,7 +1,8 @@
 """P9: many watch everything that is posted at a steady rate, and some of them never read.
 
 The watchers run in a process of their own: `python -m bench.watchers ADDRESS` says when all their
-streams are open, and at the end what each has seen.
+streams are open and those that are read have caught up, and at the end what each has seen. So what
+is measured is the watching, not the reading of what was there before.
 """
 
 from __future__ import annotations
@@ -88,10 +89,12 @@ async def _post_steadily(writer: AsyncClient, seconds: float) -> list[float]:
     return latencies
 
 
-async def _watch(call: Any) -> tuple[int, bool]:
+async def _watch(call: Any, caught_up: asyncio.Event) -> tuple[int, bool]:
     """Reads until the channel is archived; returns the last position, and whether none missed."""
     last, dense = 0, True
     async for response in call:
+        if response.HasField("caught_up"):
+            caught_up.set()
         # With little work for each entry: what the watchers take of two cores, the service lacks.
         entries = response.entries.entries
         positions = [entry.position for entry in entries]
@@ -118,7 +121,11 @@ async def _watchers(target: str) -> None:
         await call.wait_for_connection()
         calls.append(call)
     # The last ones have connections of their own, and are never read.
-    reading = [asyncio.create_task(_watch(call)) for call in calls[: WATCHERS - NEVER_READ]]
+    read = calls[: WATCHERS - NEVER_READ]
+    caught_up = [asyncio.Event() for _ in read]
+    reading = [asyncio.create_task(_watch(*each)) for each in zip(read, caught_up, strict=True)]
+    async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
+        await asyncio.gather(*(one.wait() for one in caught_up))
     print("ready", flush=True)
     print(json.dumps(await asyncio.gather(*reading)), flush=True)
     for channel in channels:
