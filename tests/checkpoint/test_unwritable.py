@@ -13,7 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gapless_server.checkpoint.sqlite import SqliteCheckpoint
-from gapless_server.writer.checkpointer import FAILED_PATIENCE
+from gapless_server.journal.port import JournalError
+from gapless_server.writer.checkpointer import FAILED_PATIENCE, START_PATIENCE
 from gapless_server.writer.namespace import Namespace
 from tests.checkpoint.test_checkpoints import Disk
 from tests.writer.harness import create, post, run, sequence
@@ -82,3 +83,47 @@ async def test_a_writer_that_waits_for_its_checkpoint_can_be_closed(tmp_path: Pa
     async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
         [again] = await run(namespace, post("late"))
     assert sequence(again) == sequence(outcome) == POSTS + 1
+
+
+async def test_what_a_waiting_writer_left_behind_opens_though_the_disk_is_still_bad(
+    tmp_path: Path,
+) -> None:
+    disk = Disk(tmp_path)
+    with bad_sectors(), capture_logs() as events:
+        async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
+            await fill(namespace)
+            late = asyncio.create_task(run(namespace, post("late")))
+            await until_it_waits(events)
+        await late
+
+        async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
+            assert namespace.head.position == POSTS + 2
+
+
+async def test_g7_a_start_does_not_take_a_whole_log_into_memory_that_cannot_be_checkpointed(
+    tmp_path: Path,
+) -> None:
+    disk = Disk(tmp_path)
+    # The first checkpoint is tried after so many, and then so many times as many may come.
+    fitting = ENTRIES * (START_PATIENCE + 1) - 1
+    async with disk.namespace(crash=True, checkpoint_entries=fitting + 2) as namespace:
+        await run(namespace, create())
+        for number in range(fitting - 1):
+            await run(namespace, post(f"before {number}"))
+    with bad_sectors():
+        async with disk.namespace(crash=True, checkpoint_entries=ENTRIES) as namespace:
+            assert namespace.head.position == fitting
+    async with disk.namespace(crash=True, checkpoint_entries=fitting + 2) as namespace:
+        await run(namespace, post("one too many"))
+
+    with bad_sectors(), pytest.raises(JournalError) as caught:
+        async with disk.namespace(checkpoint_entries=ENTRIES):
+            pass
+
+    assert str(caught.value) == (
+        "its checkpoint cannot be written (disk I/O error), and the"
+        f" {ENTRIES * START_PATIENCE} entries since would have to be kept in memory; make the"
+        " checkpoint's file writable, or give its disk room, and ask again"
+    )
+    async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
+        assert namespace.head.position == fitting + 1

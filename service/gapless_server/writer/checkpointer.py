@@ -19,6 +19,7 @@ from gapless_server.checkpoint.port import (
 )
 from gapless_server.core.layers import take_apart
 from gapless_server.core.state import State
+from gapless_server.journal.port import JournalError
 from gapless_server.writer.requests import RequestIndex
 
 _log = structlog.get_logger()
@@ -37,6 +38,8 @@ RETRY_SECONDS_MIN = 0.5
 RETRY_SECONDS_MAX = 60.0
 # If it cannot be written at all, rounds wait once so many times what is due has come since.
 FAILED_PATIENCE = 8
+# A start gives up there: what a writer that waits has left behind can always be opened again.
+START_PATIENCE = 2 * FAILED_PATIENCE
 # How soon a round that waits so is given up, once it is not wanted any more.
 LOOK_SECONDS = 0.5
 
@@ -92,6 +95,8 @@ class Checkpointer:
         # How long after a failure the next try comes, and when, in the time of the loop.
         self._retry_seconds = RETRY_SECONDS_MIN
         self._retry_at = 0.0
+        # Why.
+        self._failure = ""
 
     async def committed(self, amount: Amount, at: CheckpointHead) -> None:
         """Takes note of a durable round that ends at `at`; nothing of a later one is decided.
@@ -115,19 +120,29 @@ class Checkpointer:
 
         It has none while far too much has come since a checkpoint that cannot be written.
         """
-        if not self._is_far_behind():
+        if not self._is_behind(FAILED_PATIENCE):
             return
         _log.error("writer_waits_for_checkpoint", entries=self._since.entries)
-        while self._is_far_behind() and is_wanted():
+        while self._is_behind(FAILED_PATIENCE) and is_wanted():
             if self._has_to_wait():
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 # What is frozen is what could not be written; `at` does not matter then.
                 await asyncio.wait([self._begin(CheckpointHead())])
 
-    def _is_far_behind(self) -> bool:
+    def require_room(self) -> None:
+        """Raises JournalError once a start would have to keep too much of the log in memory."""
+        if self._is_behind(START_PATIENCE):
+            raise JournalError(
+                f"its checkpoint cannot be written ({self._failure}), and the"
+                f" {self._since.entries} entries since would have to be kept in memory; make the"
+                " checkpoint's file writable, or give its disk room, and ask again"
+            )
+
+    def _is_behind(self, times: int) -> bool:
+        """Whether so many times what is due has come since a checkpoint that failed."""
         is_failing = self._frozen is not None and self._damage is None
-        return is_failing and self._since.reaches(self._between, FAILED_PATIENCE)
+        return is_failing and self._since.reaches(self._between, times)
 
     async def begin_now(self, at: CheckpointHead) -> None:
         """Begins to write the state as it is at `at`, after what is being written.
@@ -219,6 +234,7 @@ class Checkpointer:
             # Whatever it is: nobody waits for this task to say so, and the log has everything.
             is_known = isinstance(error, (sqlite3.Error, OSError))
             _log.error("checkpoint_failed", description=str(error), exc_info=not is_known)
+            self._failure = str(error) or type(error).__name__
             self._retry_at = asyncio.get_running_loop().time() + self._retry_seconds
             self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
             return

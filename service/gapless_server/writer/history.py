@@ -52,7 +52,8 @@ class History:
         """Brings everything up to the head of the journal.
 
         Checkpoints are written as the limits say from now on. Raises Corrupt where the chain of
-        the log is broken, or where the log ends before its checkpoint.
+        the log is broken, or where the log ends before its checkpoint, and JournalError where there
+        is far more to replay than memory should hold, and no checkpoint of it can be written.
         """
         try:
             await self._load(journal, checkpoint, limits)
@@ -182,6 +183,8 @@ class History:
             ) from error
         self.advance(record, time)
         await self.checkpoint()
+        if self._checkpointer is not None:
+            self._checkpointer.require_room()
 
     async def _replay_entries(self, record: Round) -> LogTime:
         """Applies the entries of a round; returns the time of the last one."""
