@@ -32,7 +32,7 @@ from gapless_server.journal.memory import MemoryJournalStore  # noqa: E402
 from gapless_server.journal.port import Journal, Round  # noqa: E402
 from gapless_server.storage.v1.storage_pb2 import StoredRound  # noqa: E402
 from gapless_server.writer.clock import LogTime  # noqa: E402
-from gapless_server.writer.erasure import rewritten_rounds  # noqa: E402
+from gapless_server.writer.erasure import Rewriting  # noqa: E402
 from gapless_server.writer.requests import RequestIndex  # noqa: E402
 from gapless_server.writer.rounds import RoundBuilder  # noqa: E402
 
@@ -76,11 +76,11 @@ class Story:
                 outcome = builder.decide(outcome, line["caller"])
             if isinstance(outcome, Exception):
                 raise SystemExit(f"make_golden_log: {command} is refused: {outcome}")
-        rewritten = await rewritten_rounds(self._journal, builder.erasures)
-        record = builder.seal(rewritten)
+        rewriting = Rewriting(self._journal, builder.erasures)
+        record = builder.seal(await rewriting.attested())
         if record is None:
             raise SystemExit(f"make_golden_log: nothing is committed by {line}")
-        await self._journal.append_rewriting(record, rewritten)
+        await self._journal.append_rewriting(record, rewriting.rounds())
 
     async def _restore(self, incarnation: str, time: LogTime) -> None:
         record = restored_round(self._journal.head, incarnation, time.time_us, time.uptime_us)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from gapless.v1.events_pb2 import Entry
 from gapless_server.journal import port
 from gapless_server.journal.port import EMPTY_HEAD, Head, Journal, Round
@@ -35,3 +37,9 @@ async def append_all(journal: Journal, rounds: list[Round]) -> None:
 
 async def read_all(journal: Journal, from_position: int = 1) -> list[Round]:
     return [record async for record in journal.read(from_position)]
+
+
+async def one_by_one(*rounds: Round) -> AsyncIterator[Round]:
+    """Yields rounds as `append_rewriting` takes them."""
+    for record in rounds:
+        yield record

@@ -10,7 +10,7 @@ import pytest
 
 from gapless_server.journal.port import Corrupt
 from gapless_server.journal.sqlite import SqliteJournal
-from tests.journal.rounds import append_all, chain_of
+from tests.journal.rounds import append_all, chain_of, one_by_one
 
 OWNER = "owner.json"
 
@@ -23,7 +23,7 @@ async def written(directory: Path, *, rewritten: bool = False) -> Path:
     await append_all(journal, rounds)
     if rewritten:
         second = rounds[1]._replace(data=b"less", data_digest=rounds[1].committed_digest)
-        await journal.append_rewriting(last, [second])
+        await journal.append_rewriting(last, one_by_one(second))
     else:
         await journal.append(last)
     await journal.close()

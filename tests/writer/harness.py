@@ -164,7 +164,7 @@ class WrappedJournal:
     def erasure_pending(self) -> bool:
         return self._journal.erasure_pending
 
-    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+    async def append_rewriting(self, record: Round, rewritten: AsyncIterator[Round]) -> None:
         await self._journal.append_rewriting(record, rewritten)
         self.appended.append(record)
 

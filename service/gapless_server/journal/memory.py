@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import NoReturn
 
 from gapless_server.journal.port import EMPTY_HEAD, Head, NotSupported, OwnedElsewhere, Round
@@ -47,10 +47,11 @@ class MemoryJournal:
             )
         self._log.rounds.append(record)
 
-    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+    async def append_rewriting(self, record: Round, rewritten: AsyncIterator[Round]) -> None:
         """Keeps a round, and others of before as they are from now on."""
+        changed = [old async for old in rewritten]
         await self.append(record)
-        for old in rewritten:
+        for old in changed:
             index = bisect_left(
                 self._log.rounds, old.first_position, key=lambda known: known.first_position
             )

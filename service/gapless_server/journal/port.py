@@ -22,7 +22,7 @@ J8. `append_rewriting` keeps a round and rewrites others in one step (J2); the c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -137,11 +137,12 @@ class Journal(Protocol):
     erasure_pending: bool
     """Whether what rewriting took out of rounds may still lie in pages that nothing refers to."""
 
-    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+    async def append_rewriting(self, record: Round, rewritten: AsyncIterator[Round]) -> None:
         """Makes a round durable as `append` does and, in the same step, others of before.
 
         Those of `rewritten` are in the log already, with their `data` as it is from now on and the
-        digest of what was committed. Sets `erasure_pending`, durably.
+        digest of what was committed; they may be read from this journal meanwhile. Whatever error
+        is raised for one of them, nothing is changed. Sets `erasure_pending`, durably.
         """
         ...
 

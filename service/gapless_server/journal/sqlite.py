@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class SqliteJournal:
         self._head = head
         self._moves.committed(len(record.data))
 
-    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+    async def append_rewriting(self, record: Round, rewritten: AsyncIterator[Round]) -> None:
         """Makes a round durable, and others of before as they are to be, in one transaction.
 
         Nothing is to be moved after it: a scrub follows, which empties the write-ahead log.
@@ -158,7 +158,7 @@ class SqliteJournal:
                 try:
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                     await self._writer.execute_fetchall(INSERT_ROUND, record[:4])
-                    for old in rewritten:
+                    async for old in rewritten:
                         await self._writer.execute_fetchall(INSERT_REWRITTEN, rewritten_values(old))
                         await self._writer.execute_fetchall(
                             _REWRITE, (old.data, old.first_position)
@@ -167,9 +167,9 @@ class SqliteJournal:
                         "INSERT OR REPLACE INTO meta VALUES (?, '1')", (_ERASURE_PENDING,)
                     )
                     await self._writer.execute_fetchall("COMMIT")
-                except sqlite3.Error:
+                except BaseException:
                     self._newest_erasure = newest_erasure
-                    # A full disk may leave the transaction open.
+                    # A full disk may have ended the transaction.
                     if self._writer.in_transaction:
                         await self._writer.execute_fetchall("ROLLBACK")
                     raise

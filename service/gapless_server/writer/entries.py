@@ -20,7 +20,6 @@ from gapless_server.core.commands import TypedCommand
 from gapless_server.core.plain import both_forms
 from gapless_server.core.times import timestamp_bytes
 from gapless_server.core.wire import VARINTS, bytes_tag, field, number_tag, serializer
-from gapless_server.journal.port import Round, digest_of
 from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
 
 _ROUND_ENTRY = bytes_tag(StoredRound.ENTRIES_FIELD_NUMBER)
@@ -177,17 +176,15 @@ class EntryWriter:
         answer.response = b"".join((answer.response, receipt_tag, size, place, end))
 
 
-def round_data(entries: Iterable[bytes], uptime_us: int, rewritten: Sequence[Round] = ()) -> bytes:
+def round_data(
+    entries: Iterable[bytes], uptime_us: int, rewritten: Iterable[RewrittenRound] = ()
+) -> bytes:
     """Returns a StoredRound of entries that were written as fields of it.
 
-    `rewritten` are rounds of before as they are from now on.
+    `rewritten` says what rounds of before are from now on.
     """
     parts = [*entries, _ROUND_UPTIME, VARINTS[uptime_us]]
-    for record in rewritten:
-        attested = RewrittenRound(
-            first_position=record.first_position, data_digest=digest_of(record.data)
-        )
-        parts.append(field(_ROUND_REWRITTEN, attested.SerializeToString()))
+    parts += (field(_ROUND_REWRITTEN, one.SerializeToString()) for one in rewritten)
     return b"".join(parts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -23,7 +23,8 @@ from gapless_server.journal.port import (
     Round,
     digest_of,
 )
-from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
+from gapless_server.writer.feed import Feed
 from gapless_server.writer.log_reader import round_at
 
 _PADDING = bytes_tag(StoredRound.PADDING_FIELD_NUMBER)
@@ -45,31 +46,64 @@ def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]
     return dict(sorted(found.items()))
 
 
-async def rewritten_rounds(journal: Journal, erasing: Sequence[ErasingEvent]) -> list[Round]:
-    """Returns the rounds in the journal that erasures change, without the erased content.
+class Rewriting:
+    """The rounds in a journal that the erasures of a new round change, without what is erased.
 
-    Raises Corrupt if one is damaged, and NotKept if one cannot be read now.
+    They are made one after another, and twice: first for what the new round attests of them, then
+    to be written. All of them together may be as large as the log.
     """
-    if not erasing:  # as in nearly every round
-        return []
-    waiting = by_position(erasing)
-    head_position = journal.head.position
-    positions = deque(position for position in waiting if position <= head_position)
-    rewritten: list[Round] = []
-    while positions:
-        record = await _readable_round(journal, positions[0])
-        await asyncio.sleep(0)
-        by_index: dict[int, list[ErasingEvent]] = {}
-        while positions and positions[0] <= record.last_position:
-            position = positions.popleft()
-            by_index[position - record.first_position] = waiting[position]
-        erased = erased_entries(record.data, by_index)
-        await asyncio.sleep(0)
-        data = _padded(erased, len(record.data))
-        await asyncio.sleep(0)
-        rewritten.append(record._replace(data=data, data_digest=record.committed_digest))
-        await asyncio.sleep(0)
-    return rewritten
+
+    def __init__(self, journal: Journal, erasing: Sequence[ErasingEvent]) -> None:
+        self._journal = journal
+        head_position = journal.head.position
+        self._erasing = {
+            position: events
+            for position, events in by_position(erasing).items()
+            if position <= head_position
+        }
+
+    async def attested(self) -> list[RewrittenRound]:
+        """Returns what the new round says of them.
+
+        Raises Corrupt if one is damaged, and NotKept if one cannot be read now.
+        """
+        return [
+            RewrittenRound(first_position=one.first_position, data_digest=digest_of(one.data))
+            async for one in self.rounds()
+        ]
+
+    async def commit(self, record: Round, feed: Feed) -> None:
+        """Makes the new round durable and them with it; what the feed holds is as they are then.
+
+        Raises what `attested` and an append raise; then nothing has changed.
+        """
+        shown: list[Round] = []
+
+        async def rounds() -> AsyncIterator[Round]:
+            async for one in self.rounds():
+                if feed.holds(one.first_position):
+                    shown.append(one)
+                yield one
+
+        await self._journal.append_rewriting(record, rounds())
+        feed.rewrite(shown)
+
+    async def rounds(self) -> AsyncIterator[Round]:
+        """Yields them in order, as they are from now on. Raises as `attested` does."""
+        positions = deque(self._erasing)
+        while positions:
+            record = await _readable_round(self._journal, positions[0])
+            await asyncio.sleep(0)
+            by_index: dict[int, list[ErasingEvent]] = {}
+            while positions and positions[0] <= record.last_position:
+                position = positions.popleft()
+                by_index[position - record.first_position] = self._erasing[position]
+            erased = erased_entries(record.data, by_index)
+            await asyncio.sleep(0)
+            data = _padded(erased, len(record.data))
+            await asyncio.sleep(0)
+            yield record._replace(data=data, data_digest=record.committed_digest)
+            await asyncio.sleep(0)
 
 
 async def _readable_round(journal: Journal, position: int) -> Round:

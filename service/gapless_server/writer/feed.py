@@ -75,6 +75,10 @@ class Feed:
             if record is not None:
                 committed.rewrite(record)
 
+    def holds(self, position: int) -> bool:
+        """Whether the round of a position is one of the newest, which are kept."""
+        return bool(self._rounds) and position >= self._rounds[0].record.first_position
+
     def wake(self) -> None:
         """Wakes who waits for news: there is some, or there never will be."""
         if self._news is not None and not self._news.done():

@@ -22,7 +22,7 @@ from gapless_server.storage.v1.storage_pb2 import StoredEntry
 from gapless_server.writer.breath import Breath, Sharing
 from gapless_server.writer.clock import LogClock, LogTime
 from gapless_server.writer.deciding import Decided, RoundDecider
-from gapless_server.writer.erasure import rewritten_rounds
+from gapless_server.writer.erasure import Rewriting
 from gapless_server.writer.feed import CommittedRound, Feed
 from gapless_server.writer.gathering import Gathering
 from gapless_server.writer.history import History
@@ -350,12 +350,12 @@ class Namespace:
 
     async def _commit(self, builder: RoundBuilder, time: LogTime) -> None:
         """Makes a round durable and known. Raises NotKept or Corrupt; then nothing is."""
-        rewritten = await rewritten_rounds(self._journal, builder.erasures)
+        rewriting = Rewriting(self._journal, builder.erasures)
+        rewritten = await rewriting.attested()
         if (record := builder.seal(rewritten)) is None:
             return
         if rewritten:
-            await self._journal.append_rewriting(record, rewritten)
-            self.feed.rewrite(rewritten)
+            await rewriting.commit(record, self.feed)
         else:
             await self._journal.append(record)
         self._history.advance(record, time)

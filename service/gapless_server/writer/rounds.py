@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.core.runs import Runs
 from gapless_server.core.state import Moment, State
 from gapless_server.journal.port import Head, Round, next_round
-from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
+from gapless_server.storage.v1.storage_pb2 import RewrittenRound, StoredEntry, StoredRound
 from gapless_server.writer.clock import LogTime
 from gapless_server.writer.entries import (
     RUN_TAGS,
@@ -302,11 +302,11 @@ class RoundBuilder:
         self._drafts.append(draft)
         self._next_position += 1
 
-    def seal(self, rewritten: Sequence[Round] = ()) -> Round | None:
+    def seal(self, rewritten: Iterable[RewrittenRound] = ()) -> Round | None:
         """Returns the round as the journal takes it; None if nothing was committed in it.
 
-        `rewritten` are the rounds of before that its events have erased content from: it attests
-        what they are from now on.
+        `rewritten` says what rounds of before are from now on, as its events have erased content
+        from them.
         """
         self.write()
         if not self._written:

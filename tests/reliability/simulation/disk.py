@@ -172,9 +172,9 @@ class SimulatedJournal:
         """Commits a round."""
         await self._commit(record, ())
 
-    async def append_rewriting(self, record: Round, rewritten: Sequence[Round]) -> None:
+    async def append_rewriting(self, record: Round, rewritten: AsyncIterator[Round]) -> None:
         """Commits a round, and others of before as they are from now on."""
-        await self._commit(record, rewritten)
+        await self._commit(record, [old async for old in rewritten])
 
     async def _commit(self, record: Round, rewritten: Sequence[Round]) -> None:
         disk = self._disk
