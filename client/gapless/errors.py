@@ -92,6 +92,7 @@ __all__ = [
     "RetryAdvice",
     "SequenceExhausted",
     "ShuttingDown",
+    "TooManyCalls",
     "TooManyEmoji",
     "TooManyNamespaces",
     "TooManyStreams",
@@ -288,6 +289,21 @@ class TooManyStreams(ResourceExhaustedError):
     """
 
     reason = "TOO_MANY_STREAMS"
+    retry_advice = RetryAdvice.AFTER_DELAY
+
+
+class TooManyCalls(ResourceExhaustedError):
+    """Too many unary calls are under way.
+
+    Text: the service has {calls_max} unary calls under way, which is its limit; nothing was done.
+    Try again after the delay.
+
+    Metadata: ``calls_max``.
+
+    Send again: yes, with the same request id, after the delay.
+    """
+
+    reason = "TOO_MANY_CALLS"
     retry_advice = RetryAdvice.AFTER_DELAY
 
 
@@ -1258,6 +1274,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "FRAME_TOO_LARGE": FrameTooLarge,
     "QUEUE_FULL": QueueFull,
     "TOO_MANY_STREAMS": TooManyStreams,
+    "TOO_MANY_CALLS": TooManyCalls,
     "TOO_MANY_NAMESPACES": TooManyNamespaces,
     "SHUTTING_DOWN": ShuttingDown,
     "OUTCOME_UNKNOWN": OutcomeUnknown,

@@ -61,6 +61,9 @@ class Settings:
     message_bytes_max: int = _setting(
         16 * MIB, "Size of one gRPC message.", minimum=MIB, maximum=INT32_MAX
     )
+    calls_in_flight_max: int = _setting(
+        10_000, "Unary calls under way at a time.", minimum=1, maximum=INT32_MAX
+    )
     frame_commands_max: int = _setting(10_000, "Commands in one frame of a pipeline.", minimum=1)
     batch_commands_max: int = _setting(1000, "Commands in one atomic batch.", minimum=1)
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)

@@ -1,0 +1,86 @@
+"""Unary calls under way are bounded, whatever they wait for (G7)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from gapless.testing import InProcessServer
+from gapless.v1.channels_pb2 import GetChannelRequest, GetChannelResponse
+from gapless_server.rpc.call_gate import CallGate
+from gapless_server.rpc.calls import MIN_POSITION_KEY, NAMESPACE_KEY
+from tests.rpc.in_process import CallContext, CallEnded
+from tests.rpc.wire import GENERAL, Seen, Wire, open_wire, post, seen_in
+
+CALLS_MAX = 2
+GET = GetChannelRequest(channel_id=GENERAL)
+# A hang must end the test.
+SECONDS_MAX = 20.0
+
+
+async def test_g7_as_many_calls_as_may_be_under_way_are_let_in_and_no_more() -> None:
+    end = asyncio.Event()
+
+    async def answer(data: bytes, _context: object) -> bytes:
+        await end.wait()
+        return data
+
+    gated = CallGate(CALLS_MAX).around(grpc.unary_unary_rpc_method_handler(answer)).unary_unary
+    held = [asyncio.create_task(gated(bytes([n]), CallContext())) for n in range(CALLS_MAX)]
+    await asyncio.sleep(0)  # one turn, in which both begin
+
+    with pytest.raises(CallEnded, match="has 2 unary calls under way"):
+        await gated(b"one more", CallContext())
+    held[0].cancel()
+    await asyncio.wait(held[:1])
+    in_its_place = asyncio.create_task(gated(b"in its place", CallContext()))
+    await asyncio.sleep(0)  # and here this one
+    with pytest.raises(CallEnded, match="has 2 unary calls under way"):
+        await gated(b"one more", CallContext())
+    end.set()
+
+    assert await asyncio.gather(held[1], in_its_place) == [b"\x01", b"in its place"]
+    assert await gated(b"afterwards", CallContext()) == b"afterwards"
+
+
+async def test_g7_reads_that_wait_are_refused_past_the_limit_and_nothing_else_is() -> None:
+    with InProcessServer(journal="memory", calls_in_flight_max=CALLS_MAX) as server:
+        async for wire in open_wire(server.address, "gated"):
+            await wire.create_channel()
+            waiting = [asyncio.create_task(read(wire, min_position=2)) for _ in range(CALLS_MAX)]
+
+            refusal = await first_refusal(wire)
+            health = await HealthStub(wire.channel).Check(HealthCheckRequest())
+            posted = await wire.run(post("p1"))
+            answers = await asyncio.gather(*waiting)
+            afterwards = await read(wire, min_position=2)
+
+    assert (refusal.code, refusal.reason, refusal.metadata, refusal.retry_seconds) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_CALLS",
+        {"calls_max": "2"},
+        1.0,
+    )
+    assert health.status == HealthCheckResponse.SERVING
+    assert len(posted) == 1
+    assert [one.channel.head_sequence for one in [*answers, afterwards]] == [1] * (CALLS_MAX + 1)
+
+
+async def read(wire: Wire, min_position: int) -> GetChannelResponse:
+    metadata = ((NAMESPACE_KEY, wire.namespace), (MIN_POSITION_KEY, str(min_position)))
+    return await wire.call("ChannelService/GetChannel", GET, GetChannelResponse, metadata)
+
+
+async def first_refusal(wire: Wire) -> Seen:
+    """Reads until the calls of before are all there, so that there is no place left."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            try:
+                await read(wire, min_position=1)
+            except grpc.aio.AioRpcError as error:
+                return seen_in(error)
