@@ -25,7 +25,7 @@ from gapless_server.rpc.accepting import Accepting
 from gapless_server.rpc.call_gate import CallGate, Gated
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
-from gapless_server.rpc.unary import kind_handlers, kind_services
+from gapless_server.rpc.unary import AnyService, kind_handlers, kind_services
 from gapless_server.settings import Settings
 from gapless_server.writer.clock import Clock, SystemClock
 from gapless_server.writer.command_log import log_commands
@@ -89,7 +89,7 @@ class Server:
         self._operations = operations.OperationsServicer(
             self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
-        self._health = HealthServicer()
+        self._health = HealthServicer(one.full_name for one in self._services())
         self._grpc = self._grpc_server()
         self._accepting = self._bind(self._grpc, pages)
         self._idle_task: asyncio.Task[None] | None = None
@@ -184,14 +184,14 @@ class Server:
         ]
         return grpc.aio.server(options=options)
 
+    def _services(self) -> list[AnyService]:
+        """Returns the services of our own."""
+        kinds = kind_services(self.namespaces.kernel)
+        return [*kinds, commands.SERVICE, events.SERVICE, operations.SERVICE]
+
     def _bind(self, server: grpc.aio.Server, pages: PageLimits) -> Accepting:
         """Adds all services to a server; returns what takes in the calls of our own."""
-        services = [
-            *kind_services(self.namespaces.kernel),
-            commands.SERVICE,
-            events.SERVICE,
-            operations.SERVICE,
-        ]
+        services = self._services()
         handlers = [
             *kind_handlers(self.namespaces, pages),
             self._commands.handlers(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import grpc
@@ -9,6 +10,7 @@ import grpc.aio
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionRequest,
     ServerReflectionResponse,
@@ -16,8 +18,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 
 import gapless
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
+from gapless_server.rpc.health import WATCHES_MAX
 from tests.rpc.bad_requests import SERVICES
-from tests.rpc.wire import Wire
+from tests.rpc.wire import Wire, seen_in
 
 CHECK = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -45,11 +48,43 @@ async def test_a_service_that_serves_says_so(wire: Wire) -> None:
     assert await check(wire, "") == HealthCheckResponse.SERVING
 
 
+async def test_each_service_in_it_is_asked_for_by_its_name(wire: Wire) -> None:
+    for service in SERVICES:
+        assert await check(wire, service.full_name) == HealthCheckResponse.SERVING
+
+
 async def test_the_health_of_a_service_that_is_not_there_is_not_known(wire: Wire) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await check(wire, "no.such.Service")
 
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert caught.value.details() == (
+        "there is no service 'no.such.Service' here; the empty name asks for all of them"
+    )
+
+
+async def test_a_watch_of_a_service_that_is_not_there_goes_on_as_it_may_come(wire: Wire) -> None:
+    watch = HealthStub(wire.channel).Watch(HealthCheckRequest(service="no.such.Service"))
+
+    first = await watch.read()
+    watch.cancel()
+
+    assert first.status == HealthCheckResponse.SERVICE_UNKNOWN
+
+
+async def test_g7_more_watches_of_health_than_may_be_open_are_refused(wire: Wire) -> None:
+    stub = HealthStub(wire.channel)
+    watches = [stub.Watch(HealthCheckRequest()) for _ in range(WATCHES_MAX)]
+    await asyncio.gather(*(watch.read() for watch in watches))
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Watch(HealthCheckRequest()).read()
+    health = await check(wire, "")
+    for watch in watches:
+        watch.cancel()
+
+    assert seen_in(caught.value).metadata == {"streams_max": "1000", "kind": "health"}
+    assert health == HealthCheckResponse.SERVING
 
 
 async def test_reflection_lists_every_service(wire: Wire) -> None:

@@ -1,17 +1,28 @@
-"""Health, as gRPC's own protocol asks for it: of the service as a whole, whose name is empty."""
+"""Health, as gRPC's own protocol asks for it: of the service as a whole, whose name is empty.
+
+Each gRPC service in it is as well as the whole is, and can be asked for by its own name.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from gapless_server.core.refusals import Refused
+from gapless_server.rpc.status import abort
+from gapless_server.rpc.streams import StreamGate
+
 _Status = health_pb2.HealthCheckResponse
 
 _WHOLE_SERVICE: Final = ""
+# Watches of health open at a time.
+WATCHES_MAX: Final = 1000
+# How much of a name an error shows.
+NAME_CHARACTERS_MAX: Final = 140
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
@@ -20,7 +31,9 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     A watch that went on would hold up the stop for as long as the grace lasts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, service_names: Iterable[str]) -> None:
+        self._names = {_WHOLE_SERVICE, *service_names}
+        self._gate = StreamGate("health", WATCHES_MAX)
         self._is_serving = False
         self._stopping = asyncio.Event()
 
@@ -37,22 +50,30 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> _Status:
         """Says how the service is now."""
-        if request.service != _WHOLE_SERVICE:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no health of {request.service!r}")
+        if request.service not in self._names:
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND,
+                f"there is no service {request.service[:NAME_CHARACTERS_MAX]!r} here;"
+                " the empty name asks for all of them",
+            )
         return self._now()
 
     async def Watch(  # noqa: N802 - the name in the contract
-        self, request: health_pb2.HealthCheckRequest, _context: Any
+        self, request: health_pb2.HealthCheckRequest, context: Any
     ) -> AsyncIterator[_Status]:
         """Says how the service is now, and once more when it stops."""
-        if request.service != _WHOLE_SERVICE:
-            yield _Status(status=_Status.SERVICE_UNKNOWN)
-            await self._stopping.wait()
-            return
-        yield self._now()
-        if not self._stopping.is_set():
-            await self._stopping.wait()
-            yield self._now()
+        try:
+            with self._gate:
+                if request.service not in self._names:
+                    yield _Status(status=_Status.SERVICE_UNKNOWN)
+                    await self._stopping.wait()
+                    return
+                yield self._now()
+                if not self._stopping.is_set():
+                    await self._stopping.wait()
+                    yield self._now()
+        except Refused as refusal:
+            await abort(context, refusal)
 
     def _now(self) -> _Status:
         return _Status(status=_Status.SERVING if self._is_serving else _Status.NOT_SERVING)
