@@ -96,6 +96,7 @@ __all__ = [
     "TooManyEmoji",
     "TooManyNamespaces",
     "TooManyStreams",
+    "TooMuchUnsent",
     "TransferAlreadyExists",
     "TransferAlreadyReversed",
     "TransferIsReversal",
@@ -304,6 +305,21 @@ class TooManyCalls(ResourceExhaustedError):
     """
 
     reason = "TOO_MANY_CALLS"
+    retry_advice = RetryAdvice.AFTER_DELAY
+
+
+class TooMuchUnsent(ResourceExhaustedError):
+    """Too many pages were made for clients that have not taken them.
+
+    Text: pages of {bytes_max} bytes wait to be taken by their clients, which is the limit
+    ({limit}); take them, ask for smaller pages or fewer at a time, or try again after the delay.
+
+    Metadata: ``bytes_max``, ``limit``.
+
+    Send again: yes, with the same request id, after the delay.
+    """
+
+    reason = "TOO_MUCH_UNSENT"
     retry_advice = RetryAdvice.AFTER_DELAY
 
 
@@ -1275,6 +1291,7 @@ BY_REASON: Final[Mapping[str, type[GaplessError]]] = {
     "QUEUE_FULL": QueueFull,
     "TOO_MANY_STREAMS": TooManyStreams,
     "TOO_MANY_CALLS": TooManyCalls,
+    "TOO_MUCH_UNSENT": TooMuchUnsent,
     "TOO_MANY_NAMESPACES": TooManyNamespaces,
     "SHUTTING_DOWN": ShuttingDown,
     "OUTCOME_UNKNOWN": OutcomeUnknown,

@@ -22,10 +22,11 @@ from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalSto
 from gapless_server.listening import listen_address, why_refused
 from gapless_server.rpc import commands, events, operations
 from gapless_server.rpc.accepting import Accepting
-from gapless_server.rpc.call_gate import CallGate, Gated
+from gapless_server.rpc.call_gate import CallGate, Gated, paths_with_pages
 from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import AnyService, kind_handlers, kind_services
+from gapless_server.rpc.unsent import Unsent
 from gapless_server.settings import Settings
 from gapless_server.writer.clock import Clock, SystemClock
 from gapless_server.writer.command_log import log_commands
@@ -198,12 +199,20 @@ class Server:
             self._events.handlers(),
             self._operations.handlers(),
         ]
-        gate = CallGate(self.settings.calls_in_flight_max)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in services]
         names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
-        return Accepting(server, [Gated(one, gate) for one in handlers], services)
+        gate = self._gate(pages)
+        with_pages = paths_with_pages(services)
+        return Accepting(server, [Gated(one, gate, with_pages) for one in handlers], services)
+
+    def _gate(self, pages: PageLimits) -> CallGate:
+        settings = self.settings
+        unsent = Unsent(
+            settings.unsent_bytes_max, settings.connection_unsent_bytes_max, pages.page_bytes_max
+        )
+        return CallGate(settings.calls_in_flight_max, unsent)
 
     def _fail(self, namespace: str, error: BaseException) -> None:
         """A writer stopped: nothing may be served that could turn out not to be durable (G8)."""

@@ -64,6 +64,12 @@ class Settings:
     calls_in_flight_max: int = _setting(
         10_000, "Unary calls under way at a time.", minimum=1, maximum=INT32_MAX
     )
+    unsent_bytes_max: int = _setting(
+        256 * MIB, "Bytes of pages made and not yet sent to their clients.", minimum=4 * MIB
+    )
+    connection_unsent_bytes_max: int = _setting(
+        32 * MIB, "Bytes of them on one connection.", minimum=4 * MIB
+    )
     frame_commands_max: int = _setting(10_000, "Commands in one frame of a pipeline.", minimum=1)
     batch_commands_max: int = _setting(1000, "Commands in one atomic batch.", minimum=1)
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)

@@ -6,7 +6,7 @@ but what the test asks for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
@@ -44,8 +44,21 @@ class CallEnded(Exception):
 class CallContext:
     """What gRPC gives a handler of a call."""
 
-    def __init__(self, metadata: Metadata = ()) -> None:
+    def __init__(self, metadata: Metadata = (), connection: str = "ipv4:127.0.0.1:1") -> None:
         self._metadata = metadata
+        self._connection = connection
+        self._callbacks: list[Callable[[object], None]] = []
+
+    def peer(self) -> str:
+        return self._connection
+
+    def add_done_callback(self, callback: Callable[[object], None]) -> None:
+        self._callbacks.append(callback)
+
+    def end(self) -> None:
+        """Does what gRPC does once the response is sent, or the call has ended without."""
+        for callback in self._callbacks:
+            callback(self)
 
     def invocation_metadata(self) -> Metadata:
         return self._metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -14,6 +15,7 @@ from gapless.testing import InProcessServer
 from gapless.v1.channels_pb2 import GetChannelRequest, GetChannelResponse
 from gapless_server.rpc.call_gate import CallGate
 from gapless_server.rpc.calls import MIN_POSITION_KEY, NAMESPACE_KEY
+from gapless_server.rpc.unsent import Unsent
 from tests.rpc.in_process import CallContext, CallEnded
 from tests.rpc.wire import GENERAL, Seen, Wire, open_wire, post, seen_in
 
@@ -23,29 +25,46 @@ GET = GetChannelRequest(channel_id=GENERAL)
 SECONDS_MAX = 20.0
 
 
-async def test_g7_as_many_calls_as_may_be_under_way_are_let_in_and_no_more() -> None:
-    end = asyncio.Event()
+@pytest.fixture
+def gated() -> Any:
+    """A method behind a gate, which answers what it is asked."""
 
     async def answer(data: bytes, _context: object) -> bytes:
-        await end.wait()
         return data
 
-    gated = CallGate(CALLS_MAX).around(grpc.unary_unary_rpc_method_handler(answer)).unary_unary
-    held = [asyncio.create_task(gated(bytes([n]), CallContext())) for n in range(CALLS_MAX)]
-    await asyncio.sleep(0)  # one turn, in which both begin
+    gate = CallGate(CALLS_MAX, Unsent(0, 0, 0))
+    return gate.around(grpc.unary_unary_rpc_method_handler(answer), has_pages=False).unary_unary
 
+
+async def test_g7_as_many_calls_as_may_be_under_way_are_let_in_and_no_more(gated: Any) -> None:
+    calls = [CallContext() for _ in range(CALLS_MAX)]
+    assert [await gated(b"asked", call) for call in calls] == [b"asked"] * CALLS_MAX
+
+    # They are answered, and their answers are not sent yet.
     with pytest.raises(CallEnded, match="has 2 unary calls under way"):
         await gated(b"one more", CallContext())
-    held[0].cancel()
-    await asyncio.wait(held[:1])
-    in_its_place = asyncio.create_task(gated(b"in its place", CallContext()))
-    await asyncio.sleep(0)  # and here this one
+    calls[0].end()
+
+    assert await gated(b"in its place", CallContext()) == b"in its place"
     with pytest.raises(CallEnded, match="has 2 unary calls under way"):
         await gated(b"one more", CallContext())
-    end.set()
 
-    assert await asyncio.gather(held[1], in_its_place) == [b"\x01", b"in its place"]
-    assert await gated(b"afterwards", CallContext()) == b"afterwards"
+
+async def test_a_call_that_was_refused_is_not_counted(gated: Any) -> None:
+    calls = [CallContext() for _ in range(CALLS_MAX)]
+    for call in calls:
+        await gated(b"asked", call)
+    refused = CallContext()
+    with pytest.raises(CallEnded):
+        await gated(b"one more", refused)
+
+    for call in [*calls, refused]:
+        call.end()
+
+    for _ in range(CALLS_MAX):
+        await gated(b"afterwards", CallContext())
+    with pytest.raises(CallEnded, match="has 2 unary calls under way"):
+        await gated(b"one more", CallContext())
 
 
 async def test_g7_reads_that_wait_are_refused_past_the_limit_and_nothing_else_is() -> None:

@@ -43,6 +43,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Too many streams are open."""
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 26
     """Too many unary calls are under way."""
+    ERROR_REASON_TOO_MUCH_UNSENT: _ErrorReason.ValueType  # 27
+    """Too many pages were made for clients that have not taken them."""
     ERROR_REASON_TOO_MANY_NAMESPACES: _ErrorReason.ValueType  # 7
     """Too many namespaces are open."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 8
@@ -200,6 +202,8 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 6
 """Too many streams are open."""
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 26
 """Too many unary calls are under way."""
+ERROR_REASON_TOO_MUCH_UNSENT: ErrorReason.ValueType  # 27
+"""Too many pages were made for clients that have not taken them."""
 ERROR_REASON_TOO_MANY_NAMESPACES: ErrorReason.ValueType  # 7
 """Too many namespaces are open."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 8

@@ -1,59 +1,85 @@
-"""Limits how many unary calls are under way at once: each takes memory until it is answered.
+"""Bounds what unary calls take of memory: how many are under way, and the pages they are sent.
 
 Commands that wait are bounded by their queue; reads that wait for a commit, or for a position that
-the log has not come to, are by nothing else.
+the log has not come to, are by nothing else. A call is under way until its response is sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 
 from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
-from gapless_server.rpc.calls import ServicerContext
+from gapless_server.rpc.calls import ServicerContext, at_end_of
 from gapless_server.rpc.status import abort
+from gapless_server.rpc.unsent import Unsent
+
+
+def paths_with_pages(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
+    """Returns the paths of the methods whose responses may be much larger than their requests."""
+    return frozenset(
+        f"/{service.full_name}/{method.name}"
+        for service in services
+        for method in service.methods
+        # What became of a request may be a batch of a thousand commands.
+        if "page_size" in method.input_type.fields_by_name or method.name == "GetRequest"
+    )
 
 
 class CallGate:
     """What every unary call of a service goes through."""
 
-    def __init__(self, calls_max: int) -> None:
+    def __init__(self, calls_max: int, unsent: Unsent) -> None:
         self._calls_max = calls_max
+        self._unsent = unsent
         self._under_way = 0
 
-    def around(self, handler: Any) -> Any:
-        """Returns the handler of a unary method that refuses calls past the limit."""
+    def around(self, handler: Any, *, has_pages: bool) -> Any:
+        """Returns the handler of a unary method that refuses what there is no room for."""
         answer = handler.unary_unary
 
         async def handle(data: bytes, context: ServicerContext) -> bytes:
-            if self._under_way >= self._calls_max:
-                del data  # see abort
-                await abort(context, self._refusal())
-            self._under_way += 1
             try:
-                response: bytes = await answer(data, context)
-                return response
-            finally:
-                self._under_way -= 1
+                self._let_in(context)
+                charge = await self._unsent.charge(context) if has_pages else None
+            except Refused as refusal:
+                del data  # see abort
+                await abort(context, refusal)
+            response: bytes = await answer(data, context)
+            if charge is not None:
+                charge.settle(len(response))
+            return response
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    def _refusal(self) -> Refused:
-        return Refused(
-            errors_pb2.ERROR_REASON_TOO_MANY_CALLS,
-            retry_after_seconds=1.0,
-            calls_max=self._calls_max,
-        )
+    def _let_in(self, context: ServicerContext) -> None:
+        if self._under_way >= self._calls_max:
+            raise Refused(
+                errors_pb2.ERROR_REASON_TOO_MANY_CALLS,
+                retry_after_seconds=1.0,
+                calls_max=self._calls_max,
+            )
+        self._under_way += 1
+        at_end_of(context, self._ended)
+
+    def _ended(self) -> None:
+        self._under_way -= 1
 
 
 class Gated(grpc.GenericRpcHandler):
     """Handlers of which those of unary methods stand behind a gate."""
 
-    def __init__(self, handlers: grpc.GenericRpcHandler, gate: CallGate) -> None:
+    def __init__(
+        self, handlers: grpc.GenericRpcHandler, gate: CallGate, with_pages: frozenset[str]
+    ) -> None:
+        """`with_pages` are the paths of the methods that answer pages."""
         self._handlers = handlers
         self._gate = gate
+        self._with_pages = with_pages
         # By method: without registered methods, gRPC asks anew for every call.
         self._gated: dict[str, Any] = {}
 
@@ -65,5 +91,5 @@ class Gated(grpc.GenericRpcHandler):
         found: Any = self._handlers.service(handler_call_details)
         if found is None or found.unary_unary is None:
             return found
-        gated = self._gated[method] = self._gate.around(found)
+        gated = self._gated[method] = self._gate.around(found, has_pages=method in self._with_pages)
         return gated

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc.aio
 
@@ -20,6 +21,12 @@ NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _POSITION_PATTERN = re.compile(r"[0-9]{1,19}")
 
 ServicerContext = grpc.aio.ServicerContext[bytes, bytes]
+
+
+def at_end_of(context: ServicerContext, call: Callable[[], None]) -> None:
+    """Has something called once a call has ended: its response is sent, or never will be."""
+    untyped: Any = context  # the stubs want a callback whose argument has a name of theirs
+    untyped.add_done_callback(lambda _context: call())
 
 
 class CallScope(NamedTuple):
