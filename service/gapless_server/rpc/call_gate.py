@@ -49,7 +49,9 @@ class CallGate:
             except Refused as refusal:
                 del data  # see abort
                 await abort(context, refusal)
-            response: bytes = await answer(data, context)
+            answering = answer(data, context)
+            del data  # see abort
+            response: bytes = await answering
             if charge is not None:
                 charge.settle(len(response))
             return response
