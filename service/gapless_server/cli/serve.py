@@ -83,8 +83,17 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     except JournalError as error:
         raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"cannot start: {error}") from error
+        raise CommandError(f"cannot start: {_described(error, settings)}") from error
     raise SystemExit(code)
+
+
+def _described(error: OSError, settings: Settings) -> str:
+    if error.filename is None:
+        return str(error)
+    return (
+        f"{error.filename}: {error.strerror}; the data directory is {settings.data}, choose another"
+        " with --data"
+    )
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
