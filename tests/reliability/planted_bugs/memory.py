@@ -1,0 +1,90 @@
+"""Bugs about what a service keeps in memory for others."""
+
+from __future__ import annotations
+
+from tests.reliability.planted_bugs.planting import Edit, PlantedBug
+
+_GATE = "service/gapless_server/rpc/call_gate.py"
+_GATE_TESTS = "tests/rpc/test_call_gate.py"
+_UNSENT_TESTS = "tests/rpc/test_unsent.py"
+
+BUGS = (
+    PlantedBug(
+        "pages are made whether their client takes them or not",
+        "G7",
+        (
+            Edit(
+                _GATE,
+                "                charge = await self._unsent.charge(context)"
+                " if has_pages else None\n",
+                "                charge = None\n",
+            ),
+        ),
+        (
+            "tests/rpc/test_standing_still.py"
+            "::test_g7_pages_for_a_client_that_stands_still_are_not_made",
+        ),
+    ),
+    PlantedBug(
+        "the pages of one connection take the room of all",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/rpc/unsent.py",
+                "            and of_connection + self._page_bytes_max"
+                " <= self._connection_bytes_max\n",
+                "",
+            ),
+        ),
+        (
+            f"{_UNSENT_TESTS}::test_g7_a_connection_has_as_many_pages_as_there_is_room_for",
+            f"{_UNSENT_TESTS}::test_a_connection_that_stands_still_holds_up_no_other",
+        ),
+    ),
+    PlantedBug(
+        "unary calls under way have no end",
+        "G7",
+        (
+            Edit(
+                _GATE,
+                "        if self._under_way >= self._calls_max:\n",
+                "        if self._under_way >= 2**63:\n",
+            ),
+        ),
+        (
+            f"{_GATE_TESTS}::test_g7_as_many_calls_as_may_be_under_way_are_let_in_and_no_more",
+            f"{_GATE_TESTS}::test_g7_reads_that_wait_are_refused_past_the_limit_and_nothing_else_is",
+        ),
+    ),
+    PlantedBug(
+        "the gate keeps the request of a call that is refused",
+        "G7",
+        (
+            Edit(
+                _GATE,
+                "            answering = answer(data, context)\n"
+                "            del data  # see abort\n",
+                "            answering = answer(data, context)\n",
+            ),
+        ),
+        (
+            "tests/rpc/test_refused_memory.py"
+            "::test_g7_a_call_that_is_refused_leaves_its_request_nowhere",
+        ),
+    ),
+    PlantedBug(
+        "a start keeps a whole log in memory of which it can write no checkpoint",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/writer/checkpointer.py",
+                "        if self._is_behind(START_PATIENCE):\n",
+                "        if self._is_behind(10 * START_PATIENCE):\n",
+            ),
+        ),
+        (
+            "tests/checkpoint/test_unwritable.py"
+            "::test_g7_a_start_does_not_take_a_whole_log_into_memory_that_cannot_be_checkpointed",
+        ),
+    ),
+)
