@@ -13,13 +13,15 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from gapless.testing import InProcessServer
 from gapless.v1.channels_pb2 import GetChannelRequest, GetChannelResponse
-from gapless_server.rpc.call_gate import CallGate
+from gapless_server.rpc.call_gate import LARGE_BYTES, CallGate
 from gapless_server.rpc.calls import MIN_POSITION_KEY, NAMESPACE_KEY
 from gapless_server.rpc.unsent import Unsent
 from tests.rpc.in_process import CallContext, CallEnded
 from tests.rpc.wire import GENERAL, Seen, Wire, open_wire, post, seen_in
 
 CALLS_MAX = 2
+# Answered with itself.
+LARGE = bytes(LARGE_BYTES)
 GET = GetChannelRequest(channel_id=GENERAL)
 # A hang must end the test.
 SECONDS_MAX = 20.0
@@ -38,22 +40,27 @@ def gated() -> Any:
 
 async def test_g7_as_many_calls_as_may_be_under_way_are_let_in_and_no_more(gated: Any) -> None:
     calls = [CallContext() for _ in range(CALLS_MAX)]
-    assert [await gated(b"asked", call) for call in calls] == [b"asked"] * CALLS_MAX
+    assert [await gated(LARGE, call) for call in calls] == [LARGE] * CALLS_MAX
 
     # They are answered, and their answers are not sent yet.
     with pytest.raises(CallEnded, match="has 2 unary calls under way"):
         await gated(b"one more", CallContext())
     calls[0].end()
 
-    assert await gated(b"in its place", CallContext()) == b"in its place"
+    assert await gated(LARGE, CallContext()) == LARGE
     with pytest.raises(CallEnded, match="has 2 unary calls under way"):
         await gated(b"one more", CallContext())
+
+
+async def test_a_call_with_a_small_answer_is_over_when_it_is_answered(gated: Any) -> None:
+    for _ in range(2 * CALLS_MAX):
+        assert await gated(b"small", CallContext()) == b"small"
 
 
 async def test_a_call_that_was_refused_is_not_counted(gated: Any) -> None:
     calls = [CallContext() for _ in range(CALLS_MAX)]
     for call in calls:
-        await gated(b"asked", call)
+        await gated(LARGE, call)
     refused = CallContext()
     with pytest.raises(CallEnded):
         await gated(b"one more", refused)
@@ -62,7 +69,7 @@ async def test_a_call_that_was_refused_is_not_counted(gated: Any) -> None:
         call.end()
 
     for _ in range(CALLS_MAX):
-        await gated(b"afterwards", CallContext())
+        await gated(LARGE, CallContext())
     with pytest.raises(CallEnded, match="has 2 unary calls under way"):
         await gated(b"one more", CallContext())
 

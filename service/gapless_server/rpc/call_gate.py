@@ -1,13 +1,14 @@
 """Bounds what unary calls take of memory: how many are under way, and the pages they are sent.
 
 Commands that wait are bounded by their queue; reads that wait for a commit, or for a position that
-the log has not come to, are by nothing else. A call is under way until its response is sent.
+the log has not come to, are by nothing else. A call with a large response is under way until that
+is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -16,7 +17,7 @@ from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import ServicerContext, at_end_of
 from gapless_server.rpc.status import abort
-from gapless_server.rpc.unsent import Unsent
+from gapless_server.rpc.unsent import Charge, Unsent
 
 
 def paths_with_pages(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
@@ -28,6 +29,10 @@ def paths_with_pages(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
         # What became of a request may be a batch of a thousand commands.
         if "page_size" in method.input_type.fields_by_name or method.name == "GetRequest"
     )
+
+
+# From so many bytes on it matters that a response is not sent yet. gRPC takes 30 us to say so.
+LARGE_BYTES: Final = 16 * 1024
 
 
 class CallGate:
@@ -43,30 +48,40 @@ class CallGate:
         answer = handler.unary_unary
 
         async def handle(data: bytes, context: ServicerContext) -> bytes:
-            try:
-                self._let_in(context)
-                charge = await self._unsent.charge(context) if has_pages else None
-            except Refused as refusal:
+            if self._under_way >= self._calls_max:
                 del data  # see abort
-                await abort(context, refusal)
-            answering = answer(data, context)
-            del data  # see abort
-            response: bytes = await answering
-            if charge is not None:
-                charge.settle(len(response))
-            return response
+                await abort(context, self._refusal())
+            is_sent_later = False
+            self._under_way += 1
+            try:
+                charge = await self._charge(context) if has_pages else None
+                answering = answer(data, context)
+                del data  # see abort
+                response: bytes = await answering
+                if charge is not None:
+                    charge.settle(len(response))
+                if len(response) >= LARGE_BYTES:
+                    is_sent_later = True
+                    at_end_of(context, self._ended)
+                return response
+            finally:
+                if not is_sent_later:
+                    self._under_way -= 1
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    def _let_in(self, context: ServicerContext) -> None:
-        if self._under_way >= self._calls_max:
-            raise Refused(
-                errors_pb2.ERROR_REASON_TOO_MANY_CALLS,
-                retry_after_seconds=1.0,
-                calls_max=self._calls_max,
-            )
-        self._under_way += 1
-        at_end_of(context, self._ended)
+    async def _charge(self, context: ServicerContext) -> Charge:
+        try:
+            return await self._unsent.charge(context)
+        except Refused as refusal:
+            await abort(context, refusal)
+
+    def _refusal(self) -> Refused:
+        return Refused(
+            errors_pb2.ERROR_REASON_TOO_MANY_CALLS,
+            retry_after_seconds=1.0,
+            calls_max=self._calls_max,
+        )
 
     def _ended(self) -> None:
         self._under_way -= 1

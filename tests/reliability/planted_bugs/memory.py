@@ -15,8 +15,7 @@ BUGS = (
         (
             Edit(
                 _GATE,
-                "                charge = await self._unsent.charge(context)"
-                " if has_pages else None\n",
+                "                charge = await self._charge(context) if has_pages else None\n",
                 "                charge = None\n",
             ),
         ),
@@ -47,8 +46,8 @@ BUGS = (
         (
             Edit(
                 _GATE,
-                "        if self._under_way >= self._calls_max:\n",
-                "        if self._under_way >= 2**63:\n",
+                "            if self._under_way >= self._calls_max:\n",
+                "            if self._under_way >= 2**63:\n",
             ),
         ),
         (
@@ -62,9 +61,9 @@ BUGS = (
         (
             Edit(
                 _GATE,
-                "            answering = answer(data, context)\n"
-                "            del data  # see abort\n",
-                "            answering = answer(data, context)\n",
+                "                answering = answer(data, context)\n"
+                "                del data  # see abort\n",
+                "                answering = answer(data, context)\n",
             ),
         ),
         (
