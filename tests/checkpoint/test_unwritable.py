@@ -55,6 +55,16 @@ async def fill(namespace: Namespace) -> None:
         await run(namespace, post(f"before {number}"))
 
 
+async def stop_waiting(disk: Disk) -> list[Any]:
+    """Fills a log whose writer waits then, and stops it; returns what became of the late post."""
+    with capture_logs() as events:
+        async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
+            await fill(namespace)
+            late = asyncio.create_task(run(namespace, post("late")))
+            await until_it_waits(events)
+        return await late
+
+
 async def test_g7_a_writer_whose_checkpoint_cannot_be_written_goes_on_for_a_while_only(
     tmp_path: Path,
 ) -> None:
@@ -73,12 +83,8 @@ async def test_g7_a_writer_whose_checkpoint_cannot_be_written_goes_on_for_a_whil
 
 async def test_a_writer_that_waits_for_its_checkpoint_can_be_closed(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
-    with bad_sectors(), capture_logs() as events:
-        async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
-            await fill(namespace)
-            late = asyncio.create_task(run(namespace, post("late")))
-            await until_it_waits(events)
-        [outcome] = await late
+    with bad_sectors():
+        [outcome] = await stop_waiting(disk)
 
     async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
         [again] = await run(namespace, post("late"))
@@ -89,12 +95,8 @@ async def test_what_a_waiting_writer_left_behind_opens_though_the_disk_is_still_
     tmp_path: Path,
 ) -> None:
     disk = Disk(tmp_path)
-    with bad_sectors(), capture_logs() as events:
-        async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
-            await fill(namespace)
-            late = asyncio.create_task(run(namespace, post("late")))
-            await until_it_waits(events)
-        await late
+    with bad_sectors():
+        await stop_waiting(disk)
 
         async with disk.namespace(checkpoint_entries=ENTRIES) as namespace:
             assert namespace.head.position == POSTS + 2

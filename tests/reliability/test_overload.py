@@ -40,6 +40,7 @@ from tests.reliability.floods import CHANNELS, Flood, flooding
 from tests.reliability.harness import Run, harness
 from tests.reliability.overload_sizes import FULL, SMALL, Size
 from tests.reliability.stored_logs import breaches, stored_entries
+from tests.resident import resident_mib
 from tests.rpc.wire import open_wire, post
 from tests.scenarios.processes import Place
 
@@ -90,12 +91,6 @@ def memory_mib_max(settings: Settings, calls: int, committed: int) -> float:
         + calls * CALL_KIB / 1024
         + committed * COMMITTED_COMMAND_BYTES / MIB
     )
-
-
-def resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024
 
 
 async def watch_memory(server: SubprocessServer) -> list[float]:

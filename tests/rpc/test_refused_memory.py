@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from gapless.v1.channels_pb2 import GetChannelRequest
 from gapless.v1.commands_pb2 import Command, PipelineResponse
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.journal.port import Journal
@@ -82,6 +83,9 @@ async def test_g7_a_call_that_is_refused_leaves_its_request_nowhere(wire: Wire) 
     for _ in range(CALLS):
         refusal = await wire.refusal("MessageService/PostMessage", data)
         assert refusal.reason == "CHANNEL_NOT_FOUND"
+    # A client is told before the service has done with its call; other calls come after that.
+    for _ in range(CALLS):
+        await wire.refusal("ChannelService/GetChannel", GetChannelRequest(channel_id="nowhere"))
 
     assert in_memory(PostMessageRequest) == before
     assert copies(data) == 0

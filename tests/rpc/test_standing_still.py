@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gapless import Client
 from gapless.testing import SubprocessServer
+from tests.resident import resident_mib
 
 # A page of them is 3 MiB, and all pages together 600 MiB.
 MESSAGES, MESSAGE_BYTES = 800, 4000
@@ -34,12 +35,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
-    return int(line.split()[1]) / 1024
 
 
 def until_it_stands_still(client: subprocess.Popen[bytes]) -> None:

@@ -155,6 +155,26 @@ async def test_more_pages_at_once_than_there_is_room_for_are_all_given_to_who_ta
     assert [len(page.messages) for page in pages] == [1000] * 50
 
 
+async def test_pages_of_calls_that_were_given_up_give_their_room_back() -> None:
+    page = 4 * 1024 * 1024
+    with InProcessServer(
+        journal="memory", unsent_bytes_max=page, connection_unsent_bytes_max=page
+    ) as server:
+        async for wire in open_wire(server.address, "pages"):
+            await wire.create_channel()
+            await wire.run(*(post(f"p{n}", "x" * 1000) for n in range(1000)))
+            given_up = [asyncio.create_task(listed(wire)) for _ in range(50)]
+            await asyncio.wait(given_up, return_when=asyncio.FIRST_COMPLETED)
+            for task in given_up:
+                task.cancel()
+            await asyncio.gather(*given_up, return_exceptions=True)
+
+            async with asyncio.timeout(SECONDS_MAX):
+                page_afterwards = await listed(wire)
+
+    assert len(page_afterwards.messages) == 1000
+
+
 async def listed(wire: Wire) -> ListMessagesResponse:
     request = ListMessagesRequest(channel_id=GENERAL, page_size=1000)
     return await wire.call("MessageService/ListMessages", request, ListMessagesResponse)

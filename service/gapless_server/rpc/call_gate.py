@@ -17,7 +17,10 @@ from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import ServicerContext, at_end_of
 from gapless_server.rpc.status import abort
-from gapless_server.rpc.unsent import Charge, Unsent
+from gapless_server.rpc.unsent import Unsent
+
+# From so many bytes on it matters that a response is not sent yet. gRPC takes 30 us to say so.
+LARGE_BYTES: Final = 16 * 1024
 
 
 def paths_with_pages(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
@@ -29,10 +32,6 @@ def paths_with_pages(services: Iterable[ServiceDescriptor]) -> frozenset[str]:
         # What became of a request may be a batch of a thousand commands.
         if "page_size" in method.input_type.fields_by_name or method.name == "GetRequest"
     )
-
-
-# From so many bytes on it matters that a response is not sent yet. gRPC takes 30 us to say so.
-LARGE_BYTES: Final = 16 * 1024
 
 
 class CallGate:
@@ -54,7 +53,11 @@ class CallGate:
             is_sent_later = False
             self._under_way += 1
             try:
-                charge = await self._charge(context) if has_pages else None
+                try:
+                    charge = await self._unsent.charge(context) if has_pages else None
+                except Refused as refusal:
+                    del data  # see abort
+                    await abort(context, refusal)
                 answering = answer(data, context)
                 del data  # see abort
                 response: bytes = await answering
@@ -69,12 +72,6 @@ class CallGate:
                     self._under_way -= 1
 
         return grpc.unary_unary_rpc_method_handler(handle)
-
-    async def _charge(self, context: ServicerContext) -> Charge:
-        try:
-            return await self._unsent.charge(context)
-        except Refused as refusal:
-            await abort(context, refusal)
 
     def _refusal(self) -> Refused:
         return Refused(

@@ -3,7 +3,7 @@
 gRPC keeps a response until the network takes it, and that is as slow as the client: one that asks
 for a thousand pages at once and then stands still would have three gigabytes of them kept for it.
 So a page is made only once there is room for one, for its connection and for all of them together.
-A connection of which nothing is taken is cut off by gRPC after 20 s, and its pages are freed.
+What a connection has is freed when it ends; one that stands still keeps its share of the room.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ BUGS = (
         (
             Edit(
                 _GATE,
-                "                charge = await self._charge(context) if has_pages else None\n",
-                "                charge = None\n",
+                "                    charge = await self._unsent.charge(context)"
+                " if has_pages else None\n",
+                "                    charge = None\n",
             ),
         ),
         (
