@@ -167,6 +167,7 @@ class Server:
         )
 
     def _grpc_server(self) -> grpc.aio.Server:
+        ping_timeout_ms = int(self.settings.ping_timeout_seconds * 1000)
         options = [
             # A second server on the port must fail, not share it.
             ("grpc.so_reuseport", 0),
@@ -182,6 +183,12 @@ class Server:
             # 30 s), also while nothing else is sent; by default they would be cut off for it.
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            # And the service asks as well: who stands still, or is gone without a word, would keep
+            # its streams and its pages. One timeout is for answers that the network has not taken
+            # (TCP_USER_TIMEOUT), the other for pings that it took and nobody answers.
+            ("grpc.keepalive_time_ms", int(self.settings.ping_seconds * 1000)),
+            ("grpc.keepalive_timeout_ms", ping_timeout_ms),
+            ("grpc.http2.ping_timeout_ms", ping_timeout_ms),
         ]
         return grpc.aio.server(options=options)
 

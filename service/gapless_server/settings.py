@@ -70,6 +70,18 @@ class Settings:
     connection_unsent_bytes_max: int = _setting(
         32 * MIB, "Bytes of them on one connection.", minimum=4 * MIB
     )
+    ping_seconds: float = _setting(
+        30.0,
+        "A connection that was silent for so long is asked whether it still stands.",
+        minimum=1,
+        maximum=INT32_MAX / 1000,
+    )
+    ping_timeout_seconds: float = _setting(
+        60.0,
+        "One that does not answer in so long is ended, and what is kept for it freed.",
+        minimum=1,
+        maximum=INT32_MAX / 1000,
+    )
     frame_commands_max: int = _setting(10_000, "Commands in one frame of a pipeline.", minimum=1)
     batch_commands_max: int = _setting(1000, "Commands in one atomic batch.", minimum=1)
     frames_in_flight_max: int = _setting(8, "Unanswered frames held of one pipeline.", minimum=1)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,9 +52,20 @@ def test_the_address_file_is_there_when_the_service_answers_and_gone_when_it_has
     assert not (tmp_path / "address").exists()
 
 
+@contextmanager
+def children_begin_with(number: signal.Signals, action: signal.Handlers) -> Iterator[None]:
+    """Whatever these tests run under, be it a terminal or nohup."""
+    before = signal.signal(number, action)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    with serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path) as (process, _):
+    serves = serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path)
+    with children_begin_with(signal.SIGHUP, signal.SIG_DFL), serves as (process, _):
         process.send_signal(number)
         lines = _log_lines(process)
 
@@ -62,15 +74,11 @@ def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signa
 
 
 def test_a_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what a child begins with
-    try:
-        serves = serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path)
-        with serves as (process, address):
-            process.send_signal(signal.SIGHUP)
-            with Client(address) as client:
-                assert client.operations.server_info().journal == "sqlite"
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    serves = serving("--port", 0, "--data", tmp_path / "data", directory=tmp_path)
+    with children_begin_with(signal.SIGHUP, signal.SIG_IGN), serves as (process, address):
+        process.send_signal(signal.SIGHUP)
+        with Client(address) as client:
+            assert client.operations.server_info().journal == "sqlite"
 
 
 class Running(NamedTuple):

@@ -3,7 +3,8 @@
 gRPC keeps a response until the network takes it, and that is as slow as the client: one that asks
 for a thousand pages at once and then stands still would have three gigabytes of them kept for it.
 So a page is made only once there is room for one, for its connection and for all of them together.
-What a connection has is freed when it ends; one that stands still keeps its share of the room.
+What a connection has is freed when it ends, and gRPC ends one that stands still for it, after
+`ping_seconds` and `ping_timeout_seconds`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gapless.v1 import errors_pb2
 from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import ServicerContext, at_end_of
 
-# Who waits longer for room is refused: its connection may stand still for good.
+# Who waits longer for room is refused: that of one who stands still comes back much later.
 WAIT_SECONDS_MAX: Final = 10.0
 
 

@@ -42,6 +42,36 @@ BUGS = (
         ),
     ),
     PlantedBug(
+        "a connection is never asked whether it still stands",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/server.py",
+                '            ("grpc.keepalive_time_ms", int(self.settings.ping_seconds * 1000)),\n',
+                "",
+            ),
+        ),
+        (
+            "tests/rpc/test_standing_still.py"
+            "::test_g7_a_client_that_stands_still_gives_the_room_for_pages_back[takes_no_more]",
+        ),
+    ),
+    PlantedBug(
+        "what the network does not take is kept for good",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/server.py",
+                '            ("grpc.keepalive_timeout_ms", ping_timeout_ms),\n',
+                "",
+            ),
+        ),
+        (
+            "tests/rpc/test_standing_still.py"
+            "::test_g7_a_client_that_stands_still_gives_the_room_for_pages_back[reads_nothing]",
+        ),
+    ),
+    PlantedBug(
         "unary calls under way have no end",
         "G7",
         (
