@@ -73,6 +73,12 @@ def wait_for_scrub(client: Client) -> None:
         time.sleep(_LOOK_SECONDS)  # until the service says so
 
 
+def remove_checkpoints(directory: Path) -> None:
+    """Leaves a stopped service nothing to start from but its logs."""
+    for path in (directory / "data" / "namespaces").glob("*.state*"):
+        path.unlink()
+
+
 def files_with(data: Path, *texts: str) -> list[str]:
     """Returns the files below a directory that have one of the texts anywhere in their bytes."""
     return sorted(
@@ -189,8 +195,7 @@ def test_g10_the_log_without_the_content_gives_the_state_that_was_served(
     redact(client)
     served = list(client.messages.list(CHANNEL))
     server.stop()
-    for path in (tmp_path / "data" / "namespaces").glob("*.state*"):
-        path.unlink()
+    remove_checkpoints(tmp_path)
 
     server.start()
 
@@ -306,6 +311,34 @@ def test_a_message_of_a_batch_is_erased_and_its_neighbours_are_not(
     wait_for_scrub(client)
     assert files_with(tmp_path / "data", "batched-secret") == []
     assert client.messages.get(CHANNEL, "two").body.data == b"batched-text"
+
+
+@pytest.mark.parametrize("erasures", [1, 2])
+def test_g10_what_a_batch_says_after_its_last_erasure_stays(
+    client: Client, server: InProcessServer, tmp_path: Path, erasures: int
+) -> None:
+    batch = ExecuteBatchRequest(request_id="batch")
+    for number in range(erasures):
+        edit = batch.commands.add().edit_message
+        edit.channel_id, edit.message_id = CHANNEL, "secret"
+        edit.body.data = f"batched-secret {number}".encode()
+        request = batch.commands.add().redact_message
+        request.channel_id, request.message_id, request.requested_by = CHANNEL, "secret", "officer"
+    edit = batch.commands.add().edit_message
+    edit.channel_id, edit.message_id, edit.body.data = CHANNEL, "secret", b"said after it"
+
+    client.stub(CommandServiceStub).ExecuteBatch(batch, metadata=client.metadata)
+
+    wait_for_scrub(client)
+    served = client.messages.get(CHANNEL, "secret")
+    assert served.body.data == b"said after it"
+    server.stop()
+    assert files_with(tmp_path / "data", SECRET, EDITED, ATTRIBUTE, "batched-secret") == []
+    checked = run("verify", tmp_path / "data")
+    assert checked.exit_code == 0, checked.output
+    remove_checkpoints(tmp_path)
+    server.start()
+    assert client.messages.get(CHANNEL, "secret") == served
 
 
 def test_a_second_erasure_changes_nothing_until_there_is_new_content(client: Client) -> None:

@@ -32,7 +32,8 @@ class CountingJournal(WrappedJournal):
 async def test_g7_no_round_is_read_before_the_one_before_it_is_done_with() -> None:
     journal = CountingJournal(await memory_journal())
     await append_all(journal, chain_of([1, 1, 1, 1]))
-    erasing = ErasingEvent(Erasure(lambda _: POSITIONS, lambda *_: None), StoredRound())
+    erasure = Erasure(lambda _: POSITIONS, lambda _: None, lambda _: None, lambda _: None)
+    erasing = ErasingEvent(erasure, StoredRound(), POSITIONS[-1] + 1, 0)
     rewriting = Rewriting(journal, [erasing])
 
     read_when_given = [(one.first_position, journal.reads) async for one in rewriting.rounds()]

@@ -6,7 +6,7 @@ messages; the unions in ``commands.proto`` and ``events.proto`` say which field 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -59,8 +59,6 @@ Ask = Callable[[State, Any, Callable[[], Moment]], bytes]
 AnswerSteps = Generator[None, None, Message]
 # stepped query(state, request, limits, now): as a timed query.
 SteppedQuery = Callable[[State, Any, PageLimits, Moment], AnswerSteps]
-# clear(event, old): takes the content that an event erases out of an event of before.
-Clear = Callable[[Any, Any], None]
 # frees(event): the line of commands that the event lets go on; see MustWait.
 Frees = Callable[[Any], str]
 
@@ -70,7 +68,12 @@ class Erasure(NamedTuple):
 
     # positions(event): those of the entries that have the content.
     positions: Callable[[Any], Iterable[int]]
-    clear: Clear
+    # erases(event): which content that is.
+    erases: Callable[[Any], Hashable]
+    # content(old): which content an event of before has; None: it has none.
+    content: Callable[[Any], Hashable | None]
+    # clear(old): takes it out.
+    clear: Callable[[Any], None]
 
 
 class Expiry(NamedTuple):

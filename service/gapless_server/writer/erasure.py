@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -31,10 +31,12 @@ _PADDING = bytes_tag(StoredRound.PADDING_FIELD_NUMBER)
 
 
 class ErasingEvent(NamedTuple):
-    """An event that erases content, and how."""
+    """An event that erases content, and how; its own entry, and its place in that."""
 
     erasure: Erasure
     event: Message
+    position: int
+    place: int
 
 
 def by_position(erasing: Iterable[ErasingEvent]) -> dict[int, list[ErasingEvent]]:
@@ -120,19 +122,35 @@ def erased_entries(data: bytes, by_index: Mapping[int, Sequence[ErasingEvent]]) 
     stored_round = StoredRound.FromString(data)
     stored_round.ClearField("padding")
     for index, erasing in by_index.items():
-        for one in erasing:
-            _erase(stored_round.entries[index], one)
+        _erase(stored_round.entries[index], erasing)
     return stored_round.SerializeToString(deterministic=True)
 
 
-def _erase(stored: StoredEntry, one: ErasingEvent) -> None:
-    for event in stored.entry.events:
-        name = event.WhichOneof("event")
-        if name is not None:
-            one.erasure.clear(one.event, getattr(event, name))
+def _erase(stored: StoredEntry, erasing: Sequence[ErasingEvent]) -> None:
+    # An entry may have thousands of events, and half of them may erase the others.
+    contents: dict[Erasure, dict[Hashable, list[tuple[int, Message]]]] = {}
+    for one in erasing:
+        if one.erasure not in contents:
+            contents[one.erasure] = _contents(stored, one.erasure)
+        # In its own entry it erases what stands before it: the batch may go on after that.
+        stop = one.place if one.position == stored.entry.position else len(stored.entry.events)
+        for index, event in contents[one.erasure].get(one.erasure.erases(one.event), ()):
+            if index < stop:
+                one.erasure.clear(event)
     # The digests of what the command said would give short texts away.
     stored.fingerprint = stored.fingerprint[:1]
     stored.erased = True
+
+
+def _contents(stored: StoredEntry, erasure: Erasure) -> dict[Hashable, list[tuple[int, Message]]]:
+    """Returns the events of an entry that have content, with their places, by which it is."""
+    found: dict[Hashable, list[tuple[int, Message]]] = {}
+    for index, event in enumerate(stored.entry.events):
+        if (name := event.WhichOneof("event")) is not None:
+            message = getattr(event, name)
+            if (content := erasure.content(message)) is not None:
+                found.setdefault(content, []).append((index, message))
+    return found
 
 
 def _padded(data: bytes, length: int) -> bytes:

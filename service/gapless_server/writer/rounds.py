@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +139,7 @@ class RoundBuilder:
             decision = self._decide(typed, context)
         except (Refused, MustWait) as reason:
             return reason
-        for event in decision.events:
-            self._apply(event, context.moment)
+        self._apply(decision.events, context.moment)
         return self._accept(typed, key, context, decision)
 
     def decide_in_steps(self, typed: Stepped, caller: str) -> Generator[None, None, Outcome]:
@@ -158,9 +157,9 @@ class RoundBuilder:
             decision = yield from self._steps(typed, context)
         except Refused as refusal:
             return refusal
-        for event in decision.events:
+        for place, event in enumerate(decision.events):
             yield from self._kernel.evolve_in_steps(self._state, (event,), context.moment)
-            self._note(event)
+            self._note(event, place)
             yield
         return self._accept(typed, key, context, decision)
 
@@ -225,8 +224,7 @@ class RoundBuilder:
         self._end_run()
         moment = self._next_moment()
         events = self._kernel.expire(self._state, moment)
-        for event in events:
-            self._apply(event, moment)
+        self._apply(events, moment)
         if events:
             self._add(Draft(moment.position, events))
         return bool(events)
@@ -283,19 +281,21 @@ class RoundBuilder:
         moment = self._next_moment()
         return Context(moment, caller, f"{self._id_seed}{moment.position:x}-", may_wait)
 
-    def _apply(self, event: Any, moment: Moment) -> None:
-        """Applies an event to the state."""
-        for evolve in self._kernel.event_types[type(event)].evolvers:
-            evolve(self._state, event, moment)
-        self._note(event)
+    def _apply(self, events: Sequence[Any], moment: Moment) -> None:
+        """Applies the events of the next entry to the state."""
+        for place, event in enumerate(events):
+            for evolve in self._kernel.event_types[type(event)].evolvers:
+                evolve(self._state, event, moment)
+            self._note(event, place)
 
-    def _note(self, event: Any) -> None:
-        """Takes note of what follows from an event that was applied."""
+    def _note(self, event: Any, place: int) -> None:
+        """Takes note of what follows from an event of the next entry that was applied."""
         event_type = self._kernel.event_types[type(event)]
         for frees in event_type.frees:
             self.freed.append(frees(event))
         if event_type.erasure is not None:
-            self.erasures.append(ErasingEvent(event_type.erasure, event))
+            erasing = ErasingEvent(event_type.erasure, event, self._next_position, place)
+            self.erasures.append(erasing)
 
     def _add(self, draft: Draft) -> None:
         """Adds a draft, whose events are applied, to the round."""

@@ -86,6 +86,34 @@ BUGS = (
         ),
     ),
     PlantedBug(
+        "an erasure takes what its batch says after it",
+        "G10",
+        (
+            Edit(
+                "service/gapless_server/writer/erasure.py",
+                "            if index < stop:\n",
+                "            if index < len(stored.entry.events):\n",
+            ),
+        ),
+        ("tests/erasure/test_erasure.py::test_g10_what_a_batch_says_after_its_last_erasure_stays",),
+    ),
+    PlantedBug(
+        "an erasure spares what stands after its own place in other entries",
+        "erasure",
+        (
+            Edit(
+                "service/gapless_server/writer/erasure.py",
+                "        stop = one.place if one.position == stored.entry.position"
+                " else len(stored.entry.events)\n",
+                "        stop = one.place\n",
+            ),
+        ),
+        (
+            "tests/erasure/test_erasures_model.py"
+            "::test_g10_what_is_erased_is_nowhere_and_all_else_is_in_the_log",
+        ),
+    ),
+    PlantedBug(
         "a log that ends before its checkpoint is served",
         "G8",
         (
@@ -169,7 +197,7 @@ BUGS = (
         (
             Edit(
                 "service/gapless_server/core/kinds/erasures.py",
-                '                old.ClearField("body")\n',
+                '    old.ClearField("body")\n',
                 "",
             ),
         ),

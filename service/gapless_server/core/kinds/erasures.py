@@ -94,15 +94,19 @@ def _erased(state: State, event: erasures_pb2.MessageRedacted, moment: Moment) -
     tables.edits.drop((event.channel_id, event.message_id))
 
 
-def _clear(event: erasures_pb2.MessageRedacted, old: object) -> None:
-    """Takes the content out of an event of before, if it is about the same message."""
+def _content(old: object) -> tuple[str, str] | None:
+    """Returns the channel and the id of the message that an event has the content of."""
     match old:
         case (
             messages_pb2.MessagePosted() | messages_pb2.MessageEdited() | threads_pb2.ReplyPosted()
         ):
-            if (old.channel_id, old.message_id) == (event.channel_id, event.message_id):
-                old.ClearField("body")
-                old.ClearField("attributes")
+            return old.channel_id, old.message_id
+    return None
+
+
+def _clear(old: messages_pb2.MessagePosted) -> None:
+    old.ClearField("body")
+    old.ClearField("attributes")
 
 
 KIND = Kind(
@@ -113,7 +117,12 @@ KIND = Kind(
     },
     events={erasures_pb2.MessageRedacted: _erased},
     erases={
-        erasures_pb2.MessageRedacted: Erasure(lambda event: event.erased_positions, _clear),
+        erasures_pb2.MessageRedacted: Erasure(
+            positions=lambda event: event.erased_positions,
+            erases=lambda event: (event.channel_id, event.message_id),
+            content=_content,
+            clear=_clear,
+        ),
     },
     auditors=(ErasureAuditor,),
 )
