@@ -19,7 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
-from gapless_server.journal.port import EMPTY_HEAD, Head, JournalError
+from gapless_server.journal.port import EMPTY_HEAD, Corrupt, Head, JournalError
+from gapless_server.journal.sqlite_faults import is_damaged
 
 # The folder in a data directory for files that are not complete; emptied at every start.
 DRAFTS_DIRECTORY: Final = "drafts"
@@ -75,7 +76,7 @@ def hash_of(file: BinaryIO) -> bytes:
 
 
 async def copy_log(log: Path, draft: Path) -> LogCopy:
-    """Copies a log as it is at a moment after the call. Raises JournalError.
+    """Copies a log as it is at a moment after the call. Raises Corrupt or JournalError.
 
     `draft` is a path on the same disk, where nothing is yet and nothing is left.
     """
@@ -93,7 +94,8 @@ async def copy_log(log: Path, draft: Path) -> LogCopy:
 
 
 def _not_copied(log: Path, error: Exception) -> JournalError:
-    return JournalError(f"{log} cannot be copied: {error}")
+    fault = Corrupt if is_damaged(error) else JournalError
+    return fault(f"{log} cannot be copied: {error}")
 
 
 def _drop(work: asyncio.Future[LogCopy]) -> None:

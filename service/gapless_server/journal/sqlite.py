@@ -31,6 +31,7 @@ from gapless_server.journal.port import (
     OutcomeUnknown,
     Round,
 )
+from gapless_server.journal.presence import Presence
 from gapless_server.journal.reading import (
     RoundReader,
     require_head,
@@ -75,8 +76,15 @@ def _truncate(connection: sqlite3.Connection) -> bool:
     return not busy
 
 
-def _commit(connection: sqlite3.Connection, record: Round, witness: Witness, head: Head) -> None:
+def _commit(
+    connection: sqlite3.Connection,
+    record: Round,
+    presence: Presence,
+    witness: Witness,
+    head: Head,
+) -> None:
     """Makes a round durable, and notes the head that the log has then."""
+    presence.require()
     # In autocommit mode one statement is one transaction.
     connection.execute(INSERT_ROUND, record[:4])
     witness.write(head)
@@ -97,6 +105,7 @@ class SqliteJournal:
         self._failed = False
         self._moves: Moves | None = None
         self._witness: Witness | None = None
+        self._presence: Presence | None = None
         # Held by what takes more than one statement.
         self._exclusive = asyncio.Lock()
         self.erasure_pending = False
@@ -135,10 +144,12 @@ class SqliteJournal:
         assert self._writer is not None
         assert self._moves is not None
         assert self._witness is not None
+        assert self._presence is not None
         head = Head(record.last_position, record.chain_hash)
+        noting = self._presence, self._witness, head
         try:
             # One hop between threads: where the loop is busy, each waits for the interpreter lock.
-            await self._writer._execute(_commit, self._writer._conn, record, self._witness, head)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
+            await self._writer._execute(_commit, self._writer._conn, record, *noting)  # type: ignore[no-untyped-call]  # noqa: SLF001 - aiosqlite offers no public way to run a function there
         except (sqlite3.Error, OSError) as error:
             raise self._append_failed(error) from error
         self._head = head
@@ -287,6 +298,7 @@ class SqliteJournal:
             self._witness.check(self._head)
             # One that was behind, or could not be read, is a witness again.
             self._witness.write(self._head)
+            self._presence = Presence(self._path)
         except sqlite3.Error as error:
             await self._give_free()
             raise unreadable(self._path, error) from error

@@ -9,12 +9,16 @@ from pathlib import Path
 from gapless_server.journal.copies import LogCopy, copy_log, empty_drafts, new_draft
 from gapless_server.journal.ownership import FileLock, write_owner
 from gapless_server.journal.sqlite import SqliteJournal, sync_directory
+from gapless_server.journal.witness import witness_path
 
 # The folder of the logs in a data directory.
 LOGS_DIRECTORY = "namespaces"
 
 # Namespaces are file names, so they are kept to what is one on every file system.
 NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+_LOG_SUFFIX = ".db"
+_WITNESS_SUFFIX = witness_path(Path(f"log{_LOG_SUFFIX}")).suffix
 
 
 class SqliteJournalStore:
@@ -47,19 +51,24 @@ class SqliteJournalStore:
         """Returns the file of a namespace."""
         if not NAMESPACE_PATTERN.fullmatch(namespace):
             raise ValueError(f"namespace {namespace!r} does not match {NAMESPACE_PATTERN.pattern}")
-        return self._logs / f"{namespace}.db"
+        return self._logs / f"{namespace}{_LOG_SUFFIX}"
 
     async def open(self, namespace: str) -> SqliteJournal:
         """Opens a log, there or not."""
         return await SqliteJournal.open(self.path(namespace), self._owner_path, self.drafts)
 
     def exists(self, namespace: str) -> bool:
-        """Says whether the log has ever had a round."""
-        return self.path(namespace).exists()
+        """Says whether the log has ever had a round, be it gone by now."""
+        path = self.path(namespace)
+        return path.exists() or witness_path(path).exists()
 
     def namespaces(self) -> list[str]:
-        """Returns the names of the logs that exist, sorted; a file of no valid name is none."""
-        names = (path.stem for path in self._logs.glob("*.db"))
+        """Returns the names of the logs that exist, sorted; a file of no valid name is none.
+
+        Those of which only the witness is left are among them: they are gone, and should not be.
+        """
+        suffixes = (_LOG_SUFFIX, _WITNESS_SUFFIX)
+        names = {path.stem for path in self._logs.iterdir() if path.suffix in suffixes}
         return sorted(name for name in names if NAMESPACE_PATTERN.fullmatch(name))
 
     async def copy(self, namespace: str) -> LogCopy:

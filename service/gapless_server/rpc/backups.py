@@ -21,6 +21,7 @@ from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.status import abort
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.writer.clock import Clock
+from gapless_server.writer.log_reader import journal_refusal
 from gapless_server.writer.namespaces import Namespaces
 
 # Large enough to cost little, small enough that a slow reader holds little.
@@ -64,12 +65,7 @@ class BackupServicer:
                 errors_pb2.ERROR_REASON_BACKUP_NOT_SUPPORTED, journal=store.name
             ) from error
         except JournalError as error:
-            raise Refused(
-                errors_pb2.ERROR_REASON_LOG_UNAVAILABLE,
-                retry_after_seconds=1.0,
-                namespace=scope.namespace,
-                description=error,
-            ) from error
+            raise journal_refusal(scope.namespace, error) from error
 
     def _manifest(self, namespace: str, copy: LogCopy) -> BackupManifest:
         return BackupManifest(
