@@ -231,3 +231,14 @@ async def test_a_name_that_is_no_safe_file_name_is_refused(tmp_path: Path, name:
     with pytest.raises(ValueError, match="does not match"):
         await store.open(name)
     await store.close()
+
+
+async def test_a_disk_without_room_for_the_owner_keeps_nobody_from_serving(tmp_path: Path) -> None:
+    store = SqliteJournalStore(tmp_path, ADDRESS)
+    await store.close()
+    (tmp_path / "owner.json").symlink_to("/dev/full")
+
+    store = SqliteJournalStore(tmp_path, ADDRESS)
+
+    store.announce(ADDRESS)
+    await store.close()

@@ -8,13 +8,18 @@ file drops the POSIX locks that SQLite holds on it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
 from pathlib import Path
+from typing import Final
 
 from gapless_server.journal.port import OwnedElsewhere
+
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class FileLock:
@@ -38,9 +43,16 @@ class FileLock:
 
 
 def write_owner(path: Path, address: str) -> None:
-    """Describes this process as the owner, for the error that a second one gets."""
+    """Describes this process as the owner, for the error that a second one gets.
+
+    On a full disk nothing is described: the owner serves reads all the same.
+    """
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "address": address}
-    path.write_text(json.dumps(owner) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(owner) + "\n", encoding="utf-8")
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
 
 
 def read_owner(path: Path) -> str:
