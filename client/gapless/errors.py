@@ -206,7 +206,8 @@ class UnauthenticatedError(GaplessError):
 
 
 class InvalidField(InvalidArgumentError):
-    """A field breaks its rule; BadRequest lists every field that does.
+    """A field breaks its rule; BadRequest lists every field that does, as many as fit into the 8
+    KiB that gRPC allows for an error.
 
     Text: {field}: {description}.
 
@@ -860,7 +861,7 @@ class ReservationExpired(FailedPreconditionError):
 
 
 class ReservationDiffers(AlreadyExistsError):
-    """The owner holds something of another shape under this key.
+    """The owner holds something else under this key.
 
     Text: owner {owner_id} already holds {found} under key {key} in pool {pool_id}, asked for
     {expected}; use another key, or release it first.

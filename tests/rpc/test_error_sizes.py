@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2
 
 from gapless.v1 import errors_pb2
-from gapless.v1.channels_pb2 import CreateChannelRequest
+from gapless.v1.channels_pb2 import CreateChannelRequest, UpdateChannelRequest
 from gapless.v1.commands_pb2 import Command
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless.v1.reactions_pb2 import AddReactionRequest, RemoveReactionRequest
@@ -66,6 +67,18 @@ async def test_an_error_about_ids_that_are_far_too_long_arrives(wire: Wire, text
     refusal = await wire.refusal("ReactionService/AddReaction", request)
 
     assert set(refusal.fields) == {"request_id", "channel_id", "message_id", "user_id", "emoji"}
+
+
+async def test_a_fault_that_is_too_long_to_be_told_is_cut_and_names_its_field(wire: Wire) -> None:
+    request = UpdateChannelRequest(
+        request_id="u", channel_id="c", update_mask=FieldMask(paths=["x" * 100_000])
+    )
+
+    refusal = await wire.refusal("ChannelService/UpdateChannel", request)
+
+    [(field, description)] = refusal.fields.items()
+    assert field == "update_mask"
+    assert description.endswith("xxx...")
 
 
 def test_metadata_with_far_too_much_in_it_is_cut_short_evenly() -> None:

@@ -28,7 +28,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Not stated."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 1
-    """A field breaks its rule; BadRequest lists every field that does."""
+    """A field breaks its rule; BadRequest lists every field that does, as many as fit into
+    the 8 KiB that gRPC allows for an error.
+    """
     ERROR_REASON_MALFORMED_MESSAGE: _ErrorReason.ValueType  # 2
     """The bytes are not a protobuf message of the expected type, or a string in
     them is not UTF-8.
@@ -122,7 +124,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_RESERVATION_EXPIRED: _ErrorReason.ValueType  # 106
     """The reservation's time to live is over."""
     ERROR_REASON_RESERVATION_DIFFERS: _ErrorReason.ValueType  # 107
-    """The owner holds something of another shape under this key."""
+    """The owner holds something else under this key."""
     ERROR_REASON_OWNER_HOLDS_NOTHING: _ErrorReason.ValueType  # 108
     """The owner holds nothing in the pool."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 130
@@ -187,7 +189,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Not stated."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
-"""A field breaks its rule; BadRequest lists every field that does."""
+"""A field breaks its rule; BadRequest lists every field that does, as many as fit into
+the 8 KiB that gRPC allows for an error.
+"""
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason.ValueType  # 2
 """The bytes are not a protobuf message of the expected type, or a string in
 them is not UTF-8.
@@ -281,7 +285,7 @@ ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 105
 ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 106
 """The reservation's time to live is over."""
 ERROR_REASON_RESERVATION_DIFFERS: ErrorReason.ValueType  # 107
-"""The owner holds something of another shape under this key."""
+"""The owner holds something else under this key."""
 ERROR_REASON_OWNER_HOLDS_NOTHING: ErrorReason.ValueType  # 108
 """The owner holds nothing in the pool."""
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 130

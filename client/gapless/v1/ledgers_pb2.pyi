@@ -430,8 +430,8 @@ class TransferResponse(google.protobuf.message.Message):
     """The transfer's id."""
     @property
     def balances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AccountBalance]:
-        """The balances of the accounts of the transfer after this command, in the order
-        of the legs, each account once.
+        """The balances of the accounts that the transfer changed, after this command, in the
+        order of the legs, each account once. One whose legs add up to 0 is not among them.
         """
 
     @property

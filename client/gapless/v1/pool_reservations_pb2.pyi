@@ -358,7 +358,8 @@ class ReserveGroupRequest(google.protobuf.message.Message):
     """
     base: builtins.int
     """With `offsets`: the base. Absent: the smallest base for which all numbers are
-    free; the search ends, with POOL_FRAGMENTED, after looking at 20,000 numbers.
+    free; the search ends, with POOL_FRAGMENTED, after looking at 20,000 numbers or
+    at 5,000 runs of free ones.
     """
     ttl_seconds: builtins.int
     """For how many seconds to hold the group: 1 to 315,360,000 (ten years). Absent:

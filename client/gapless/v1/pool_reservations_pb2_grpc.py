@@ -125,10 +125,16 @@ class ReservationServiceServicer(object):
         """Reserves one number: the one asked for, else the pool's first preferred number
         that is free, else its smallest free number. If the owner already holds a
         number under this key, that one is the answer, with already_held=true and
-        changed=false, and it stays as it is. If no number is free, everything expired
-        is swept first; if that does not help, RESOURCE_EXHAUSTED, reason
-        POOL_EXHAUSTED. RESERVATION_DIFFERS (the owner holds a group under this key)
-        and NUMBER_NOT_AVAILABLE (with only_preferred) refuse it as well.
+        changed=false, and it stays as it is; if it has expired and nobody swept it,
+        the owner gets it once more. If no number is free, what has expired is swept
+        first; if that does not help, RESOURCE_EXHAUSTED, reason POOL_EXHAUSTED.
+        RESERVATION_DIFFERS (the owner holds a group under this key or, with
+        only_preferred, another number) and NUMBER_NOT_AVAILABLE (with only_preferred)
+        refuse it as well.
+
+        A sweep ends 1,000 reservations at most: first who holds the number asked for
+        with only_preferred, or those of a group's base, then what gives numbers back to
+        the pool, what expired first before the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,11 +142,12 @@ class ReservationServiceServicer(object):
 
     def ReserveGroup(self, request, context):
         """Reserves a group of numbers, all or none. The same again is the same group,
-        with already_held=true and changed=false. RESERVATION_DIFFERS (the owner holds
+        with already_held=true and changed=false; one that has expired and was not swept
+        is given to its owner once more. RESERVATION_DIFFERS (the owner holds
         something else under this key), POOL_EXHAUSTED (fewer are free),
         POOL_FRAGMENTED (they do not lie as they should) and NUMBER_NOT_AVAILABLE (a
-        number that a base names is not free) refuse it, after everything expired was
-        tried as free.
+        number that a base names is not free) refuse it, after what a sweep can end, as
+        above, was tried as free; where more has expired, CleanUpPool helps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

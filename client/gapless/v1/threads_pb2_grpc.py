@@ -61,8 +61,9 @@ class ThreadServiceServicer(object):
     def PostReply(self, request, context):
         """Replies to a message. The reply gets the thread's next sequence, and the
         channel's next one as well if it is to be shown in the channel.
-        MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent), PARENT_IS_REPLY,
-        CHANNEL_ARCHIVED or MESSAGE_ALREADY_EXISTS refuse it, and use up no number.
+        CHANNEL_NOT_FOUND, MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent),
+        PARENT_IS_REPLY, CHANNEL_ARCHIVED, MESSAGE_ALREADY_EXISTS or, if it is to be shown in
+        the channel, SEQUENCE_EXHAUSTED refuse it, and use up no number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

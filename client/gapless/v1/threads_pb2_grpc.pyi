@@ -31,8 +31,9 @@ class ThreadServiceStub:
     ]
     """Replies to a message. The reply gets the thread's next sequence, and the
     channel's next one as well if it is to be shown in the channel.
-    MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent), PARENT_IS_REPLY,
-    CHANNEL_ARCHIVED or MESSAGE_ALREADY_EXISTS refuse it, and use up no number.
+    CHANNEL_NOT_FOUND, MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent),
+    PARENT_IS_REPLY, CHANNEL_ARCHIVED, MESSAGE_ALREADY_EXISTS or, if it is to be shown in
+    the channel, SEQUENCE_EXHAUSTED refuse it, and use up no number.
     """
 
     ListReplies: grpc.UnaryUnaryMultiCallable[
@@ -62,8 +63,9 @@ class ThreadServiceAsyncStub:
     ]
     """Replies to a message. The reply gets the thread's next sequence, and the
     channel's next one as well if it is to be shown in the channel.
-    MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent), PARENT_IS_REPLY,
-    CHANNEL_ARCHIVED or MESSAGE_ALREADY_EXISTS refuse it, and use up no number.
+    CHANNEL_NOT_FOUND, MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent),
+    PARENT_IS_REPLY, CHANNEL_ARCHIVED, MESSAGE_ALREADY_EXISTS or, if it is to be shown in
+    the channel, SEQUENCE_EXHAUSTED refuse it, and use up no number.
     """
 
     ListReplies: grpc.aio.UnaryUnaryMultiCallable[
@@ -95,8 +97,9 @@ class ThreadServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[gapless.v1.threads_pb2.PostReplyResponse, collections.abc.Awaitable[gapless.v1.threads_pb2.PostReplyResponse]]:
         """Replies to a message. The reply gets the thread's next sequence, and the
         channel's next one as well if it is to be shown in the channel.
-        MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent), PARENT_IS_REPLY,
-        CHANNEL_ARCHIVED or MESSAGE_ALREADY_EXISTS refuse it, and use up no number.
+        CHANNEL_NOT_FOUND, MESSAGE_NOT_FOUND or MESSAGE_DELETED (the parent),
+        PARENT_IS_REPLY, CHANNEL_ARCHIVED, MESSAGE_ALREADY_EXISTS or, if it is to be shown in
+        the channel, SEQUENCE_EXHAUSTED refuse it, and use up no number.
         """
 
     @abc.abstractmethod

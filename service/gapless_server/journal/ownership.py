@@ -18,7 +18,6 @@ from typing import Final
 
 from gapless_server.journal.port import OwnedElsewhere
 
-
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

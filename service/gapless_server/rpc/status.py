@@ -22,6 +22,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 MESSAGE_BYTES_MAX = 1_400
 METADATA_BYTES_MAX = 2_400
 DETAILS_BYTES_MAX = 4_500
+# What a violation takes beside its texts.
+_VIOLATION_BYTES = 16
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -61,9 +63,14 @@ def _error_info(refusal: Refused) -> error_details_pb2.ErrorInfo:
 
 
 def _bad_request(faults: tuple[FieldFault, ...], bytes_max: int) -> error_details_pb2.BadRequest:
-    """Returns as many of the faults as there is room for, the first ones."""
+    """Returns as many of the faults as there is room for, the first ones; one at the least."""
     bad = error_details_pb2.BadRequest()
-    for fault in faults:
+    first, *others = faults
+    first_bytes_max = bytes_max - len(first.field.encode()) - _VIOLATION_BYTES
+    bad.field_violations.add(
+        field=first.field, description=_value(first.description, max(first_bytes_max, 0))
+    )
+    for fault in others:
         bad.field_violations.add(field=fault.field, description=fault.description)
         if bad.ByteSize() > bytes_max:
             del bad.field_violations[-1]

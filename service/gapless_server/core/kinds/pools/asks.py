@@ -38,6 +38,12 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
             return self.base in (-1, row.base) and self.offsets == _offsets_of(row)
         return not self.only_preferred or self.preferred == row.runs[0].first
 
+    def named(self) -> Sequence[int]:
+        """Returns the numbers that alone will do, if it is so."""
+        if self.base >= 0:
+            return [self.base + offset for offset in self.offsets]
+        return [self.preferred] if self.only_preferred else []
+
     def describe(self) -> str:
         """Returns what is asked for, for a text."""
         if self.only_preferred:

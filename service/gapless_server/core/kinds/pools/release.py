@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from gapless.v1 import errors_pb2, pools_pb2
 from gapless.v1 import pool_reservations_pb2 as pb
@@ -31,8 +31,6 @@ RELEASED_NUMBERS_MAX = 10_000
 RELEASED_RESERVATIONS_MAX = 1000
 # How large its entry may get: an entry must fit into one message, beside others.
 RELEASED_BYTES_MAX = 1024 * 1024
-# So many reservations are looked for, maybe on the disk, without a pause.
-_LOOKS_BETWEEN_PAUSES: Final = 50
 # What a number, and a character of an owner or a key, take at most.
 _NUMBER_BYTES_MAX = 9
 _CHARACTER_BYTES_MAX = 4
@@ -82,26 +80,6 @@ def bounded(endings: Iterable[Ending]) -> list[Ending]:
         if len(result) == RELEASED_RESERVATIONS_MAX:
             break
     return result
-
-
-def due_endings(state: State, pool_id: str, uptime_us: int) -> Generator[None, None, list[Ending]]:
-    """Returns what an automatic sweep ends: what expired first, first; within the bound."""
-    tables = pool_tables(state)
-    holders: list[Holder] = []
-    for due in tables.expiries.scan_in_steps(pool_id):
-        if due is None:
-            yield
-            continue
-        end_uptime_us, owner_id, key = due[0]
-        if end_uptime_us > uptime_us or len(holders) == RELEASED_RESERVATIONS_MAX:
-            break
-        holders.append((owner_id, key))
-    endings: list[Ending] = []
-    for index, holder in enumerate(holders, start=1):
-        endings.append(_expired_one(tables, pool_id, holder))
-        if index % _LOOKS_BETWEEN_PAUSES == 0:
-            yield
-    return bounded(endings)
 
 
 def release(state: State, command: pb.ReleaseReservationRequest, _context: Context) -> Decision:
@@ -190,7 +168,7 @@ def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -
         end_uptime_us, owner_id, key = due[0]
         if end_uptime_us > uptime_us:
             break
-        yield partial(_expired_one, tables, pool_id, (owner_id, key))
+        yield partial(expired_ending, tables, pool_id, (owner_id, key))
     for owner_id in dict.fromkeys(command.gone_owner_ids):
         yield None
         for found in reservations_of_in_steps(tables, pool_id, owner_id):
@@ -200,7 +178,8 @@ def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -
                 yield partial(Ending, *found, pb.RELEASE_CAUSE_OWNER_GONE)
 
 
-def _expired_one(tables: PoolTables, pool_id: str, holder: Holder) -> Ending:
+def expired_ending(tables: PoolTables, pool_id: str, holder: Holder) -> Ending:
+    """Returns the ending of a reservation whose time is over."""
     return Ending(holder, require_row(tables, pool_id, holder), pb.RELEASE_CAUSE_EXPIRED)
 
 

@@ -20,7 +20,8 @@ from gapless_server.core.kinds.pools.asks import (
 from gapless_server.core.kinds.pools.choose import Choice, choose
 from gapless_server.core.kinds.pools.free import Free, ListedFree, TableFree
 from gapless_server.core.kinds.pools.ranges import all_within, from_number, joined, numbers_in
-from gapless_server.core.kinds.pools.release import Ending, due_endings, released_event
+from gapless_server.core.kinds.pools.release import Ending, released_event
+from gapless_server.core.kinds.pools.sweep import sweep
 from gapless_server.core.kinds.pools.swept import swept_free
 from gapless_server.core.kinds.pools.tables import (
     PoolRow,
@@ -143,7 +144,7 @@ def _choose_swept(
         return own, choice
     except Refused:
         own_holders = {ending.holder for ending in own}
-        due = yield from due_endings(state, pool_id, uptime_us)
+        due = yield from sweep(state, pool_id, pool, ask.named(), uptime_us)
         others = [ending for ending in due if ending.holder not in own_holders]
         # The numbers of a gap-free pool become void, so that a sweep gives it none.
         if pool.gap_free or not others:
