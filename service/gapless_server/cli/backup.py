@@ -16,7 +16,7 @@ from gapless_server.backup.folders import require_free, write_backup
 from gapless_server.backup.manifest import Manifest, manifest_of
 from gapless_server.cli.client_options import Service, failures_told, service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, CommandError, WrongSettings
-from gapless_server.cli.output import console, progress
+from gapless_server.cli.output import progress
 from gapless_server.cli.paths import GivenPath
 
 
@@ -49,7 +49,7 @@ def command(folder: Path, service: Service, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **msgspec.to_builtins(manifest)}, indent=2))
         return
-    console().print(
+    click.echo(
         f"{folder} has namespace {manifest.namespace} up to position {manifest.head_position:,},"
         f" {manifest.size_bytes:,} bytes. Receipt: {manifest.head_position}:{manifest.chain_hash}"
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 from gapless import new_request_id
 from gapless_server.cli.client_options import Service, failures_told, service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError
-from gapless_server.cli.output import console, progress
+from gapless_server.cli.output import console, progress, verdict
 from gapless_server.load.plan import DriverSpec, Load
 from gapless_server.load.processes import LoadFailed, run_load
 from gapless_server.load.tally import LoadResult
@@ -131,5 +131,5 @@ def _table(result: LoadResult) -> Table:
     table.add_row("latency p99", f"{result.p99_ms:,.2f} ms")
     table.add_row("request ids repeated", f"{result.repeats:,}")
     count = len(result.breaches)
-    table.add_row("broken promises", f"[red]{count}[/red]" if count else "[green]0[/green]")
+    table.add_row("broken promises", verdict(str(count), is_good=not count))
     return table

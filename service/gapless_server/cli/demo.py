@@ -14,7 +14,7 @@ from gapless.testing import ServerError, SubprocessServer
 from gapless_server.cli.client_options import failures_told
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError
 from gapless_server.cli.import_slack import end_by, print_sentences
-from gapless_server.cli.output import console
+from gapless_server.cli.output import console, verdict
 from gapless_server.cli.replaying import run_replay, summary_table
 from gapless_server.cli.verify import recount_log
 from gapless_server.slack.summary import Summary
@@ -138,6 +138,6 @@ def _print(summary: Summary, run: _Run, recounted: dict[str, Any], *, as_json: b
     table.add_row("  and away for, latencies included", f"{run.away_seconds:.1f} s")
     table.add_row("log recounted", f"{recounted['entries']:,} entries")
     count = len(recounted["breaches"])
-    table.add_row("broken promises in it", f"[red]{count}[/red]" if count else "[green]0[/green]")
+    table.add_row("broken promises in it", verdict(str(count), is_good=not count))
     console().print(table)
     print_sentences(summary)

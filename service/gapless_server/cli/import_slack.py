@@ -59,7 +59,7 @@ def print_sentences(summary: Summary) -> None:
     output = console()
     for sentences in (summary.tally.refused, summary.findings.breaches()):
         for sentence in sentences[:SENTENCES_SHOWN]:
-            output.print(sentence, markup=False)
+            output.print(sentence)
         if len(sentences) > SENTENCES_SHOWN:
             output.print(f"and {len(sentences) - SENTENCES_SHOWN} more; --json lists them all")
 

@@ -18,22 +18,26 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 # Where there is no terminal to fit into, nothing is folded.
 _WIDTH_WITHOUT_TERMINAL: Final = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Returns a console on standard output, or on standard error."""
+    """Returns a console on standard output, or on standard error.
+
+    It takes text as it is: names and paths of the operator's may look like markup.
+    """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
-    return Console(file=stream, width=width, highlight=False, emoji=False)
+    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 def progress(*, quiet: bool = False) -> Progress:
     """Returns a progress bar on standard error, so that standard output can be piped."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TaskProgressColumn(),
@@ -41,6 +45,11 @@ def progress(*, quiet: bool = False) -> Progress:
         console=console(stderr=True),
         disable=quiet,
     )
+
+
+def verdict(text: str, *, is_good: bool) -> Text:
+    """Returns a text for a table: green, or red where something is wrong."""
+    return Text(text, style="green" if is_good else "red")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module, metadata
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -102,6 +103,9 @@ def _require_streams() -> None:
     if streams["stdout"] is None:
         text = "standard output is closed; expected an open one: send it to /dev/null if need be"
         sys.exit(_told(CommandError(text)))
+    # A path may have bytes that are no text.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _told(error: click.ClickException) -> int:

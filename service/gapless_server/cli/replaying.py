@@ -11,7 +11,7 @@ from typing import Final
 from rich.table import Table
 
 from gapless_server.cli.exits import CommandError, WrongSettings
-from gapless_server.cli.output import progress
+from gapless_server.cli.output import progress, verdict
 from gapless_server.slack.events import BadEvents, event_files, read_lines
 from gapless_server.slack.plan import Plan, make_plan
 from gapless_server.slack.processes import ReplayFailed, replay_in_processes
@@ -74,7 +74,7 @@ def summary_table(summary: Summary) -> Table:
         table.add_row(name, value)
 
     def promise(name: str, breaches: int) -> None:
-        table.add_row(name, f"[red]{breaches:,}[/red]" if breaches else "[green]0[/green]")
+        table.add_row(name, verdict(f"{breaches:,}", is_good=not breaches))
 
     row("events read", f"{summary.event_count:,}")
     row("commands sent", f"{tally.sent:,}")

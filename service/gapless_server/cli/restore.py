@@ -20,7 +20,7 @@ from gapless_server.cli.exits import (
     InUse,
     WrongSettings,
 )
-from gapless_server.cli.output import console, progress
+from gapless_server.cli.output import progress
 from gapless_server.cli.paths import GivenPath
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
@@ -97,7 +97,7 @@ def print_restored(restored: Restored, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(shown, indent=2))
         return
-    console().print(
+    click.echo(
         f"{restored.path} has namespace {restored.namespace} as incarnation"
         f" {restored.previous_incarnation} had it at position"
         f" {restored.previous_head.position:,}; it is incarnation {restored.incarnation} now"

@@ -89,7 +89,7 @@ def _print(status: dict[str, Any]) -> None:
     for namespace in status["namespaces"]:
         if namespace["error"]:
             text = f"{namespace['namespace']}: {namespace['error']}"
-            output.print(text, markup=False, soft_wrap=True)
+            output.print(text, soft_wrap=True)
 
 
 async def _read(service: Service) -> tuple[dict[str, Any], dict[str, GaplessError]]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, WrongSettings
-from gapless_server.cli.output import console, progress, utc
+from gapless_server.cli.output import console, progress, utc, verdict
 from gapless_server.cli.paths import logs_argument
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.kinds import KINDS
@@ -163,14 +163,14 @@ def _print(output: Console, found: dict[Path, dict[str, Any]]) -> None:
             f"{shown['events']:,}",
             f"{shown['head_position']:,}",
             shown["head_commit_time"] or "",
-            f"[red]broken: {count}[/red]" if count else "[green]all hold[/green]",
+            verdict(f"broken: {count}" if count else "all hold", is_good=not count),
         )
     output.print(table)
     for shown in found.values():
         if "state_hash" in shown:
             output.print(f"{shown['namespace']}: state hash {shown['state_hash']}")
         for breach in shown["breaches"][:_BREACHES_SHOWN]:
-            output.print(f"{shown['namespace']}: {breach}", markup=False, soft_wrap=True)
+            output.print(f"{shown['namespace']}: {breach}", soft_wrap=True)
         more = len(shown["breaches"]) - _BREACHES_SHOWN
         if more > 0:
             output.print(f"{shown['namespace']}: and {more} more; --json lists them all")
