@@ -53,8 +53,11 @@ def test_a_closed_standard_output_is_told() -> None:
 def test_without_standard_error_the_exit_code_is_what_it_is(
     redirected: str, tmp_path: Path
 ) -> None:
-    assert _run(f"verify {LOG}", redirected).returncode in (0, 1)
-    assert _run(f"verify {tmp_path}", redirected).returncode == 2
+    export = tmp_path / "log.jsonl"
+    assert _run(f"verify {LOG}", redirected).returncode == 0
+    assert _run(f"export {LOG} -o {export}", redirected).returncode == 0
+    assert _run(f"import-log {export} --data {tmp_path}/data -n x", redirected).returncode == 0
+    assert _run(f"verify {tmp_path / 'nowhere'}", redirected).returncode == 2
 
 
 def test_a_reader_that_has_enough_hears_nothing() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from contextlib import suppress
 from typing import Final, TextIO, cast
 
 import structlog
 from structlog.types import Processor
 
+from gapless_server.cli.standard_error import StandardError
 from gapless_server.settings import Settings
 
 _LEVELS: Final = {
@@ -19,22 +18,6 @@ _LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-
-
-class _StandardError:
-    """Takes log lines for as long as there is room for them.
-
-    A line that is lost must not end the service, nor keep it from ending when it has to: logs may
-    go to a file, on the very disk that is full. Nothing is buffered, which could fail later.
-    """
-
-    def write(self, text: str) -> None:
-        """Writes a line, if that is possible."""
-        with suppress(OSError):
-            os.write(sys.stderr.fileno(), text.encode())
-
-    def flush(self) -> None:
-        """Does nothing: there is no buffer."""
 
 
 def configure_logs(settings: Settings) -> None:
@@ -62,6 +45,6 @@ def configure_logs(settings: Settings) -> None:
             *form,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", StandardError())),
         cache_logger_on_first_use=True,
     )

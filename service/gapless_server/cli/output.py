@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -20,16 +20,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from gapless_server.cli.standard_error import StandardError
+
 # Where there is no terminal to fit into, nothing is folded.
 _WIDTH_WITHOUT_TERMINAL: Final = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Returns a console on standard output, or on standard error.
+    """Returns a console on standard output, or on standard error, where what is lost is no matter.
 
     It takes text as it is: names and paths of the operator's may look like markup.
     """
-    stream = sys.stderr if stderr else sys.stdout
+    stream = cast("TextIO", StandardError()) if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
