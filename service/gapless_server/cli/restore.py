@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +79,11 @@ def restoring_told() -> Iterator[None]:
         raise BrokenPromise(f"{error}; nothing was restored") from error
     except OwnedElsewhere as error:
         raise InUse(str(error)) from error
-    except OSError as error:
-        raise CommandError(f"nothing was restored: {error}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise CommandError(
+            f"nothing was restored: {error}; expected a data directory"
+            " that can be written and has room for the log: make room, and restore it again"
+        ) from error
 
 
 def print_restored(restored: Restored, *, as_json: bool) -> None:
