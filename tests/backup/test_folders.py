@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gapless.testing import InProcessServer
 from gapless_server.backup.folders import write_backup
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
+from tests.cli.commands import run
 from tests.journal.syncing import Synced
 
 DATA = b"what the service sent"
@@ -42,3 +44,26 @@ async def test_all_of_a_backup_is_synced_before_it_has_its_name(
     assert [synced.holds(path) for path in [*written, tmp_path]] == [True] * 4
     # Its name comes after everything in it: the folder that has the name is synced last.
     assert synced.last(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["drafts/bk", "namespaces/x.db", "namespaces", "more/and/more"])
+def test_no_backup_comes_among_the_files_of_a_service(place: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with InProcessServer(directory=tmp_path) as server:
+        refused = run("backup", data / place, "-a", server.address)
+
+    assert (refused.exit_code, "among the files of a service" in refused.stderr) == (2, True)
+    assert list(data.rglob("*.json")) == []
+
+
+def test_a_folder_among_the_drafts_stays_and_keeps_no_service_from_its_start(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data" / "drafts" / "bk"
+    folder.mkdir(parents=True)
+    (folder / "file").touch()
+
+    with InProcessServer(directory=tmp_path) as server, server.client() as client:
+        client.channels.create("c1")
+
+    assert (folder / "file").exists()

@@ -8,11 +8,15 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Final
 
 from gapless_server.backup.faults import DamagedBackup, PlaceTaken
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
 from gapless_server.journal.copies import FILE_HASH_BYTES
 from gapless_server.journal.sqlite import sync_directory
+
+# By this file a data directory is known.
+OWNER_LOCK: Final = "owner.lock"
 
 
 async def write_backup(
@@ -41,8 +45,21 @@ async def write_backup(
         raise
 
 
+def is_among_data(path: Path) -> bool:
+    """Says whether a path lies in a data directory, where a service would take it for its own."""
+    return any((folder / OWNER_LOCK).exists() for folder in path.resolve().parents)
+
+
 def require_free(folder: Path) -> None:
-    """Raises PlaceTaken if there is something in the folder, or if it is none."""
+    """Raises PlaceTaken if there cannot be a backup in the folder.
+
+    That is if there is something in it, if it is none, or if it lies among the files of a service.
+    """
+    if is_among_data(folder):
+        raise PlaceTaken(
+            f"{folder} lies among the files of a service; name a folder outside of its data"
+            " directory"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PlaceTaken(f"{folder} is there already; name a folder that is not, or an empty one")
 

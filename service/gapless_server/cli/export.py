@@ -9,6 +9,7 @@ import click
 from google.protobuf.message import DecodeError
 
 from gapless_server.backup.export import export_lines
+from gapless_server.backup.folders import is_among_data
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError, WrongSettings
 from gapless_server.cli.output import progress, reader_may_leave
 from gapless_server.cli.paths import GivenPath, logs_argument
@@ -20,8 +21,6 @@ from gapless_server.verify.log_files import LogFile, find_logs
 
 # What SQLite and a checkpoint keep beside a file, by what is added to its name.
 _SIDES: Final = ("", "-wal", "-shm", "-journal", "-sum")
-# By this file a data directory is known.
-_OWNER_FILE: Final = "owner.lock"
 
 
 @click.command("export", short_help="Write a log as JSON lines.", epilog=EXIT_CODES_HELP)
@@ -84,9 +83,8 @@ def _require_no_log(output: Path, log: Path) -> None:
         for file in (source, source.with_suffix(".state"), witness_path(source))
         for side in _SIDES
     }
-    folder = target.parent
-    in_data = (folder / _OWNER_FILE).exists() or (folder.parent / _OWNER_FILE).exists()
-    if target in own or folder == source.parent.parent / LOGS_DIRECTORY or in_data:
+    beside = target.parent == source.parent.parent / LOGS_DIRECTORY
+    if target in own or beside or is_among_data(target):
         raise WrongSettings(
             f"{output} lies among the files of a service; expected a place outside of its data"
             " directory: choose another with --output"

@@ -54,11 +54,13 @@ class LogCopy:
 
 
 def empty_drafts(directory: Path) -> Path:
-    """Makes the folder for drafts in a data directory, empties it, and returns it."""
+    """Makes the folder for drafts in a data directory, empties it of files, and returns it."""
     drafts = directory / DRAFTS_DIRECTORY
     drafts.mkdir(mode=0o700, exist_ok=True)
     for leftover in drafts.iterdir():
-        leftover.unlink()
+        # Drafts are files: a folder is somebody else's, and no reason not to start.
+        if leftover.is_symlink() or not leftover.is_dir():
+            leftover.unlink()
     return drafts
 
 
