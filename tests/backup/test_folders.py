@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,46 @@ def test_a_folder_among_the_drafts_stays_and_keeps_no_service_from_its_start(
         client.channels.create("c1")
 
     assert (folder / "file").exists()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    """A service with one namespace."""
+    with InProcessServer(directory=tmp_path_factory.mktemp("folders")) as server:
+        with server.client() as client:
+            client.channels.create("c1")
+        yield server
+
+
+@pytest.mark.parametrize("name", [".", "../empty", "../link", "new/one"])
+def test_an_empty_folder_gets_the_backup_however_it_is_named(
+    name: str, server: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    folder = (tmp_path / "empty" / name).resolve()
+
+    backed_up = run("backup", name, "-a", server.address)
+
+    assert backed_up.exit_code == 0, backed_up.output
+    assert {path.name for path in folder.iterdir()} == {LOG_NAME, MANIFEST_NAME}
+    assert (tmp_path / "link").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "link"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_mount_point_is_refused_before_anything_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("this kernel mounts no tmpfs here")
+    try:
+        refused = run("backup", folder, "-a", "127.0.0.1:1")
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+    assert (refused.exit_code, "name a folder in it" in refused.stderr) == (2, True)

@@ -28,9 +28,9 @@ async def write_backup(
     """Writes a backup into a folder that is not there, or is empty, and syncs it.
 
     `on_progress` is told how many bytes there are so far. Raises PlaceTaken, DamagedBackup if
-    what came is not what the manifest says, or OSError; then the folder is not there.
+    what came is not what the manifest says, or OSError; then the folder is as it was.
     """
-    require_free(folder)
+    folder = require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
     draft.mkdir(mode=0o700)
@@ -50,10 +50,11 @@ def is_among_data(path: Path) -> bool:
     return any((folder / OWNER_LOCK).exists() for folder in path.resolve().parents)
 
 
-def require_free(folder: Path) -> None:
-    """Raises PlaceTaken if there cannot be a backup in the folder.
+def require_free(folder: Path) -> Path:
+    """Returns the folder by its own name, or raises PlaceTaken if no backup can be there.
 
-    That is if there is something in it, if it is none, or if it lies among the files of a service.
+    That is if there is something in it, if it is none, if nothing can take its place, or if it lies
+    among the files of a service.
     """
     if is_among_data(folder):
         raise PlaceTaken(
@@ -62,6 +63,13 @@ def require_free(folder: Path) -> None:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PlaceTaken(f"{folder} is there already; name a folder that is not, or an empty one")
+    # A symlink stays one, and the folder that one is in has a name as well.
+    resolved = folder.resolve()
+    if os.path.ismount(resolved):
+        raise PlaceTaken(
+            f"{folder} is a mount point, whose place nothing can take; name a folder in it"
+        )
+    return resolved
 
 
 async def _write_log(
