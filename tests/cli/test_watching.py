@@ -132,7 +132,12 @@ def _hears_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_ctrl_c_ends_a_watch_with_130_and_without_a_word(server: SubprocessServer) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_a_signal_ends_a_watch_with_its_code_and_without_a_word(
+    server: SubprocessServer, number: signal.Signals, code: int
+) -> None:
     command = [sys.executable, "-m", "gapless_server", "watch", "-a", server.address]
     with subprocess.Popen(
         [*command, "-n", "story", "--from", "start"],
@@ -144,13 +149,13 @@ def test_ctrl_c_ends_a_watch_with_130_and_without_a_word(server: SubprocessServe
         try:
             assert watch.stdout is not None
             first = watch.stdout.readline()
-            watch.send_signal(signal.SIGINT)
+            watch.send_signal(number)
             _rest, errors = watch.communicate(timeout=SECONDS_MAX)
         finally:
             watch.kill()
 
     assert "channel_created" in first
-    assert (watch.returncode, errors.strip()) == (130, "")
+    assert (watch.returncode, errors.strip()) == (code, "")
 
 
 def test_whoever_reads_a_watch_may_stop_reading(server: SubprocessServer) -> None:

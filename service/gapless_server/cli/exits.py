@@ -12,6 +12,7 @@ USAGE: Final = 2  # what click itself exits with
 BROKEN_PROMISE: Final = 3
 IN_USE: Final = 4
 INTERRUPTED: Final = 130  # what a shell reports of a program that Ctrl-C ended
+TERMINATED: Final = 143  # and of one that SIGTERM ended
 
 EXIT_CODES_HELP: Final = """\b
 Exit codes:
@@ -20,7 +21,11 @@ Exit codes:
   2    it was asked for in a wrong way: an option, setting or file
   3    a promise is broken: the message says which and where
   4    the port or the data belongs to another process
-  130  it was interrupted"""
+  130  it was interrupted; 143 by SIGTERM"""
+
+
+class Terminated(SystemExit):
+    """SIGTERM ends the command: what it was at is cleaned up on the way out."""
 
 
 class CommandError(click.ClickException):

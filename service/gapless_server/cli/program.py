@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import signal
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module, metadata
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Final, TextIO
 
 import click
 
-from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, INTERRUPTED, CommandError
+from gapless_server.cli.exits import (
+    EXIT_CODES_HELP,
+    FAILED,
+    INTERRUPTED,
+    TERMINATED,
+    CommandError,
+    Terminated,
+)
 
 # By name, the module of this room that has it as `command`.
 _COMMANDS: Final = {
@@ -40,6 +51,9 @@ _WRITE_FAULTS: Final = (
     errno.EBADF,
     errno.EPIPE,
 )
+
+
+_SIGTERM_AGAIN_SECONDS: Final = 1.0
 
 
 class _Commands(click.Group):
@@ -76,12 +90,15 @@ def main() -> None:
     # What gRPC's core prints about refused ports and lost connections, the commands say better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _require_streams()
+    _hear_sigterm()
     try:
         code = program.main(prog_name="gapless", standalone_mode=False)
     except click.ClickException as error:
         code = _told(error)
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
     except OSError as error:
         if error.errno not in _WRITE_FAULTS or error.filename is not None:
             raise
@@ -92,6 +109,24 @@ def main() -> None:
     # Nothing can be told there then; what is asked of a command is on standard output.
     _write_out(sys.stderr)
     sys.exit(code)
+
+
+def _hear_sigterm() -> None:
+    """Lets SIGTERM end the command as Ctrl-C does, so that nothing half done is left behind.
+
+    `serve` hears it in its own way, and whoever started this may want it ignored.
+    """
+    ended_time = -math.inf
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal ended_time
+        # `timeout` sends it twice at once: the second must not end the cleaning up.
+        if time.monotonic() - ended_time > _SIGTERM_AGAIN_SECONDS:
+            ended_time = time.monotonic()
+            raise Terminated
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
 
 
 def _require_streams() -> None:
