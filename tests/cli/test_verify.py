@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,3 +142,31 @@ def test_what_is_no_head_is_refused(data: Path) -> None:
 
     assert refused.exit_code == 2
     assert "'12' is not a position, a colon and 64 hex digits" in refused.stderr
+
+
+@pytest.mark.parametrize(("is_damaged", "code"), [(True, 3), (False, 2)])
+def test_g8_a_log_that_cannot_be_read_does_not_hide_what_the_others_are(
+    data: Path, tmp_path: Path, is_damaged: bool, code: int
+) -> None:
+    log = copy_of(data, tmp_path)
+    # The one that is not read comes first, in the order of names.
+    newer, other = log.with_name("a.db"), log.with_name("b.db")
+    for copy in (newer, other):
+        shutil.copy(log, copy)
+    for file in log.parent.glob(f"{NAMESPACE}.*"):
+        file.unlink()
+    with closing(sqlite3.connect(newer)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    if is_damaged:
+        change(other, "DELETE FROM rounds WHERE first_position = 5")
+
+    shown = run("verify", newer.parent.parent, "--json")
+    table = run("verify", newer.parent.parent)
+
+    rows = json.loads(shown.stdout)
+    assert (shown.exit_code, table.exit_code) == (code, code)
+    assert "has format 99" in rows[str(newer)]["error"]
+    assert (rows[str(newer)]["entries"], rows[str(newer)]["breaches"]) == (None, [])
+    assert (bool(rows[str(other)]["breaches"]), rows[str(other)]["error"]) == (is_damaged, None)
+    assert f"1 of 2 logs cannot be read: {newer}" in shown.stderr
+    assert f"a: {newer} has format 99" in table.stdout

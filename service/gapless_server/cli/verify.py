@@ -26,6 +26,17 @@ from gapless_server.verify.recount import Recount, Result
 _BREACHES_SHOWN: Final = 20
 
 
+# What is known of a log only once it was recounted.
+_NUMBERS: Final = (
+    "incarnation",
+    "rounds",
+    "entries",
+    "events",
+    "head_position",
+    "head_commit_time",
+    "chain_hash",
+)
+
 _RECEIPT: Final = re.compile(r"([1-9][0-9]{0,18}):([0-9a-f]{64})")
 
 
@@ -65,6 +76,8 @@ def command(
 ) -> None:
     """Recount every promise from the logs alone; exit with 3 if one is broken.
 
+    A log that cannot be read hides nothing of the others; exit is with 2 if no promise is broken.
+
     PATH is the data directory of a service, running or not, or one log file, which ends in .db.
     Without it: ./data. Nothing is changed.
 
@@ -85,18 +98,20 @@ def command(
         raise click.UsageError(
             f"--expect is about one log, {path} has {len(logs)}: add --namespace"
         )
-    found = {
-        log: recount_log(log, quiet=as_json, state_hash=state_hash, expected=expected)
-        for log in logs
-    }
+    found: dict[Path, dict[str, Any]] = {}
+    for log in logs:
+        try:
+            found[log] = recount_log(log, quiet=as_json, state_hash=state_hash, expected=expected)
+        except WrongSettings as error:
+            # Nothing about its promises is known, and the others' are asked for as well.
+            if len(logs) == 1:
+                raise
+            found[log] = _not_read(log, str(error))
     if as_json:
         click.echo(json.dumps({str(log): shown for log, shown in found.items()}, indent=2))
     else:
         _print(console(), found)
-    broken = [log for log, shown in found.items() if shown["breaches"]]
-    if broken:
-        names = ", ".join(map(str, broken))
-        raise BrokenPromise(f"{len(broken)} of {len(found)} logs break a promise: {names}")
+    _end_by(found)
 
 
 def recount_log(
@@ -150,13 +165,34 @@ def _shown(path: Path, incarnation: str, result: Result, unreadable: list[str]) 
         "head_commit_time": utc(result.head_time_us) if result.head_time_us else None,
         "chain_hash": result.head.chain_hash.hex(),
         "breaches": [*unreadable, *result.breaches],
+        "error": None,
     }
+
+
+def _end_by(found: dict[Path, dict[str, Any]]) -> None:
+    """Ends the command by what was found. Raises BrokenPromise, or else WrongSettings."""
+    broken = [str(log) for log, shown in found.items() if shown["breaches"]]
+    unread = [str(log) for log, shown in found.items() if shown["error"]]
+    parts = []
+    if broken:
+        parts.append(f"{len(broken)} of {len(found)} logs break a promise: {', '.join(broken)}")
+    if unread:
+        parts.append(f"{len(unread)} of {len(found)} logs cannot be read: {', '.join(unread)}")
+    if parts:
+        raise (BrokenPromise if broken else WrongSettings)("; ".join(parts))
+
+
+def _not_read(path: Path, error: str) -> dict[str, Any]:
+    return {"namespace": path.stem, **dict.fromkeys(_NUMBERS), "breaches": [], "error": error}
 
 
 def _print(output: Console, found: dict[Path, dict[str, Any]]) -> None:
     table = Table("namespace", "entries", "events", "head", "committed", "promises")
     for shown in found.values():
         count = len(shown["breaches"])
+        if shown["error"]:
+            table.add_row(shown["namespace"], "?", "?", "?", "", verdict("?", is_good=False))
+            continue
         table.add_row(
             shown["namespace"],
             f"{shown['entries']:,}",
@@ -169,6 +205,8 @@ def _print(output: Console, found: dict[Path, dict[str, Any]]) -> None:
     for shown in found.values():
         if "state_hash" in shown:
             output.print(f"{shown['namespace']}: state hash {shown['state_hash']}")
+        if shown["error"]:
+            output.print(f"{shown['namespace']}: {shown['error']}", soft_wrap=True)
         for breach in shown["breaches"][:_BREACHES_SHOWN]:
             output.print(f"{shown['namespace']}: {breach}", soft_wrap=True)
         more = len(shown["breaches"]) - _BREACHES_SHOWN
