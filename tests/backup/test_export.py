@@ -108,6 +108,38 @@ def test_a_bad_line_is_named_and_nothing_is_left(
     ]
 
 
+def test_g10_the_last_line_must_name_the_chain_hash_that_the_log_ends_with(
+    lines: list[str], tmp_path: Path
+) -> None:
+    end = json.loads(lines[-1])
+    end["end"]["chain_hash"] = "00" * 32
+
+    code, output = import_log([*lines[:-1], json.dumps(end)], tmp_path)
+
+    assert code == 3
+    assert f"line {len(lines)}: says that the log ends with chain hash '{'00' * 32}'" in output
+
+
+@pytest.mark.parametrize("incarnation", [5, "", "00aa", "x" * 16, "0" * 17])
+def test_the_first_line_must_name_an_incarnation(
+    incarnation: object, lines: list[str], tmp_path: Path
+) -> None:
+    first = {**json.loads(lines[0]), "incarnation": incarnation}
+
+    code, output = import_log([json.dumps(first), *lines[1:]], tmp_path)
+
+    assert code == 2
+    assert f"its incarnation is {incarnation!r}, expected 16 digits in hex" in output
+
+
+def test_the_export_of_an_empty_log_is_taken(lines: list[str], tmp_path: Path) -> None:
+    end = {"end": {"position": 0, "chain_hash": ""}}
+
+    code, output = import_log([lines[0], json.dumps(end)], tmp_path)
+
+    assert code == 0, output
+
+
 def test_an_export_that_was_cut_off_is_refused(lines: list[str], tmp_path: Path) -> None:
     code, output = import_log(lines[:-1], tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from gapless_server.journal.drafts import DraftLog
 from gapless_server.journal.port import Round
 from gapless_server.storage.v1.storage_pb2 import StoredEntry, StoredRound
 from gapless_server.verify.recount import Recount
+
+_INCARNATION: Final = re.compile(r"[0-9a-f]{16}")
 
 # What a line raises that is not as an export has it.
 _FAULTS: Final = (ValueError, TypeError, KeyError, ParseError, RecursionError)
@@ -59,7 +62,10 @@ def _incarnation(first: tuple[int, str]) -> str:
         header = _object(first[1])
         if (header["format"], header["version"]) != (FORMAT, VERSION):
             raise ValueError(f"it is {header['format']!r} version {header['version']!r}")
-        return str(header["incarnation"])
+        incarnation = header["incarnation"]
+        if not isinstance(incarnation, str) or not _INCARNATION.fullmatch(incarnation):
+            raise ValueError(f"its incarnation is {incarnation!r}, expected 16 digits in hex")
+        return incarnation
     except _FAULTS as error:
         raise UnusableBackup(
             f"line 1 is not the first one of an export, which is {FORMAT!r} version {VERSION}:"
@@ -119,6 +125,12 @@ class _RoundReader:
         if self._entries or end["position"] != head.position:
             found = head.position + len(self._entries)
             raise ValueError(f"says that the log ends at {end['position']}, it is at {found}")
+        # The export of an empty log has none.
+        expected = head.chain_hash.hex() if head.position else ""
+        if end["chain_hash"] != expected:
+            raise ValueError(
+                f"says that the log ends with chain hash {end['chain_hash']!r}, it is {expected!r}"
+            )
         self.is_complete = True
 
 

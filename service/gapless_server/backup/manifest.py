@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -16,17 +16,20 @@ MANIFEST_NAME: Final = "manifest.json"
 LOG_NAME: Final = "log.db"
 
 
+_Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """A backup's manifest as it lies beside the log; hashes are BLAKE2b, 32 bytes, in hex."""
 
     namespace: str
-    incarnation: str
+    incarnation: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
     head_position: int
-    chain_hash: str
+    chain_hash: _Hash
     format_version: int
     version: str
     size_bytes: int
-    file_hash: str
+    file_hash: _Hash
     create_time_us: int
 
     @property
