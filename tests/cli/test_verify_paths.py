@@ -77,6 +77,15 @@ def test_a_log_that_may_not_be_read(command: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "export"])
+def test_a_data_directory_whose_name_ends_in_db_is_one(command: str, tmp_path: Path) -> None:
+    logs = tmp_path / "data.db" / "namespaces"
+    logs.mkdir(parents=True)
+    shutil.copy(LOG, logs / "default.db")
+
+    assert run(command, tmp_path / "data.db").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["verify", "export"])
 def test_a_name_that_is_too_long_and_a_folder_that_ends_in_db(command: str, tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
 

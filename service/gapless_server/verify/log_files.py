@@ -50,9 +50,9 @@ def find_logs(path: Path) -> list[Path]:
     A log that is gone is among them if its witness is still there. Raises JournalError if there
     are none, or it may not look.
     """
-    if path.suffix == _SUFFIX:
-        return [path]
     try:
+        if path.suffix == _SUFFIX and not path.is_dir():
+            return [path]
         logs = _logs_in(path / "namespaces")
     except OSError as error:
         raise _unreadable(path, error) from error
