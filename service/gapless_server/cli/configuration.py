@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def allowed(name: str) -> str:
     if kind is bool:
         return "true or false"
     if kind in (int, float):
-        noun = "a whole number" if kind is int else "a number"
+        noun = "a whole number" if kind is int else "a finite number"
         if rules["minimum"] is not None and rules["maximum"] is not None:
             return f"{noun} from {rules['minimum']} to {rules['maximum']}"
         return f"{noun} of at least {rules['minimum']}" if rules["minimum"] is not None else noun
@@ -149,6 +150,8 @@ def _checked(found: SettingValue) -> SettingValue:
     if rules["choices"] and value not in rules["choices"]:
         raise _wrong(found.name, found.source, value)
     if TYPES[found.name] is str and not value:
+        raise _wrong(found.name, found.source, value)
+    if TYPES[found.name] is float and math.isinf(value):
         raise _wrong(found.name, found.source, value)
     # Written so that a NaN, which compares with nothing, is refused too.
     if rules["minimum"] is not None and not value >= rules["minimum"]:
