@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gapless.testing import RunningServer
-from tests.cli.commands import run_process
+from tests.cli.commands import run, run_process
 
 
 @pytest.mark.parametrize("through", ["sdk", "unary", "frames"])
@@ -25,6 +25,12 @@ def test_g1_g3_a_load_through_each_way_finds_every_sequence_once(
     assert measured["posts"] > 0
     assert measured["repeats_checked"] > 0
     assert measured["breaches"] == []
+
+
+def test_a_time_that_is_no_number_is_refused() -> None:
+    refused = run("bench", "--address", "127.0.0.1:1", "--seconds", "nan")
+
+    assert (refused.exit_code, "'nan' is no number" in refused.stderr) == (2, True)
 
 
 def test_without_a_service_it_says_how_to_start_one() -> None:

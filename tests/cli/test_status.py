@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gapless.testing import SubprocessServer
+import grpc
+import pytest
+
+from gapless.testing import InProcessServer, SubprocessServer
 from tests.cli.commands import run
 
 
@@ -68,6 +72,36 @@ def test_health_of_a_service_that_is_not_there_is_one_sentence() -> None:
 
     assert shown.exit_code == 1
     assert shown.output.startswith("Error: no service answers at 127.0.0.1:1; ")
+
+
+@pytest.mark.parametrize("timeout", ["inf", "1e300"])
+def test_health_is_told_however_long_the_timeout(timeout: str, tmp_path: Path) -> None:
+    with InProcessServer(directory=tmp_path) as server:
+        shown = run("status", "-a", server.address, "--health", "--timeout", timeout)
+
+    assert (shown.exit_code, shown.stdout) == (0, "SERVING\n")
+
+
+@pytest.mark.parametrize("more", [(), ("--health",)])
+def test_a_timeout_that_is_no_number_is_refused(more: tuple[str, ...]) -> None:
+    refused = run("status", "-a", "127.0.0.1:1", "--timeout", "nan", *more)
+
+    assert (refused.exit_code, "'nan' is no number" in refused.stderr) == (2, True)
+
+
+def test_a_service_that_tells_no_health_is_not_said_to_be_away() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))  # it has no service at all
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        shown = run("status", "-a", f"127.0.0.1:{port}", "--health")
+    finally:
+        server.stop(None).wait()
+
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith(
+        f"Error: the service at 127.0.0.1:{port} does not tell its health: UNIMPLEMENTED: "
+    )
 
 
 def test_the_image_asks_for_health_alone() -> None:

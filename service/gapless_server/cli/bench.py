@@ -12,6 +12,7 @@ from rich.table import Table
 from gapless import new_request_id
 from gapless_server.cli.client_options import Service, failures_told, service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError
+from gapless_server.cli.numbers import NumberRange
 from gapless_server.cli.output import console, progress, verdict
 from gapless_server.load.plan import DriverSpec, Load
 from gapless_server.load.processes import LoadFailed, run_load
@@ -63,7 +64,7 @@ _ATTEMPTS_MAX: Final = 2
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.1, max=3600),
+    type=NumberRange(min=0.1, max=3600),
     default=5.0,
     show_default=True,
     help="How long to measure.",

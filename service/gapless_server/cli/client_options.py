@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from gapless import DEFAULT_TARGET, AsyncClient, GaplessError
 from gapless.errors import DeadlineExceededError, UnavailableError
 from gapless_server.cli.exits import CommandError
+from gapless_server.cli.numbers import NumberRange
+
+# Beyond it there is no limit, as in the SDK.
+_CALL_SECONDS_MAX: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,11 @@ class Service:
     address: str
     namespace: str
     timeout_seconds: float
+
+    @property
+    def call_seconds(self) -> float | None:
+        """The timeout of a call of gRPC's own: None for one that is longer than gRPC can count."""
+        return None if self.timeout_seconds > _CALL_SECONDS_MAX else self.timeout_seconds
 
     def client(self, *, max_attempts: int | None = None) -> AsyncClient:
         """A new client of it. Raises click.BadParameter if the namespace is not a name."""
@@ -46,7 +55,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=NumberRange(min=0, min_open=True),
             default=10.0,
             show_default=True,
             metavar="SECONDS",

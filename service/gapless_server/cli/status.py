@@ -20,6 +20,7 @@ from gapless_server.core.times import from_timestamp
 
 # Whoever asks for the status of a service that is down wants to know at once.
 _ATTEMPTS_MAX: Final = 2
+_NO_ANSWER: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 @click.command("status", epilog=EXIT_CODES_HELP)
@@ -61,9 +62,14 @@ def _show_health(service: Service, *, as_json: bool) -> None:
     with grpc.insecure_channel(service.address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            found = stub.Check(health_pb2.HealthCheckRequest(), timeout=service.timeout_seconds)
+            found = stub.Check(health_pb2.HealthCheckRequest(), timeout=service.call_seconds)
         except grpc.RpcError as error:
-            raise no_service(service.address) from error
+            if error.code() in _NO_ANSWER:
+                raise no_service(service.address) from error
+            raise CommandError(
+                f"the service at {service.address} does not tell its health:"
+                f" {error.code().name}: {error.details()}"
+            ) from error
     health = health_pb2.HealthCheckResponse.ServingStatus.Name(found.status)
     if found.status != health_pb2.HealthCheckResponse.SERVING:
         raise CommandError(f"the service at {service.address} is {health}, expected SERVING")
