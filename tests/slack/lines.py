@@ -29,7 +29,7 @@ def deletion(ts: str, of: str) -> str:
     return line(ts, subtype="message_deleted", deleted_ts=of)
 
 
-def report(ts: str, parent: str, replies: list[str], count: int | None = None) -> str:
+def report(ts: str, parent: str, replies: list[Any], count: Any = None) -> str:
     """Returns the line in which Slack reports a thread."""
     thread = {
         "ts": parent,

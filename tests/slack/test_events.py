@@ -92,6 +92,12 @@ def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
     assert parse_event(text) == [Posted("C1", "1.1", "U1", "a?")]
 
 
+def test_what_slack_leaves_empty_is_not_there() -> None:
+    said = parse_event(message("1.1", thread_ts=None, client_msg_id=None, subtype=None))
+
+    assert said == [Posted("C1", "1.1", "U1", "text 1.1")]
+
+
 def test_the_files_of_a_folder_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("2018-02-02.jsonl", "2018-02-01.jsonl", "README.md"):
         (tmp_path / name).write_text("")
@@ -116,6 +122,16 @@ def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
             '{"type": "message", "channel": "C1", "ts": "1", "subtype": "message_changed"}',
             "message",
         ),
+        (message("1.2", channel=5), "channel is 5, expected a text"),
+        (message("1.2", user={"id": "U1"}), "sender is {'id': 'U1'}, expected a text"),
+        (message("1.2", text=["a"]), "not an event of Slack's"),
+        (message("1.2", user="a\ud83d"), "surrogates not allowed"),
+        (edit("1.2", of="1.\ud83d"), "surrogates not allowed"),
+        (report("1.2", "1.1", [["1.3"]]), "reply_ts is ['1.3'], expected a text"),
+        (report("1.2", "1.1", [], count="many"), "not an event of Slack's"),
+        (report("1.2", "1.1", [], count=float("inf")), "not an event of Slack's"),
+        (report("1.2", "1.1", [], count="9" * 5000), "not an event of Slack's"),
+        ("[" * 100_000, "RecursionError"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_file_and_number(tmp_path: Path, bad: str, why: str) -> None:

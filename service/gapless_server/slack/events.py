@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+# What a line raises that is JSON, and not what Slack sends.
+_FAULTS: Final = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class BadEvents(Exception):
@@ -112,17 +122,32 @@ def read_lines(files: list[Path]) -> Iterator[list[SlackEvent]]:
 
 def _parse_located(line: str, place: str) -> list[SlackEvent]:
     try:
-        return parse_event(line)
+        events = parse_event(line)
+        for event in events:
+            _require_texts(event)
     except json.JSONDecodeError as error:
         raise BadEvents(f"{place}: not a JSON object: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except _FAULTS as error:
         raise BadEvents(f"{place}: not an event of Slack's: {error!r}") from error
+    return events
+
+
+def _require_texts(event: SlackEvent) -> None:
+    """Raises TypeError or UnicodeEncodeError if what should be a text is none of Unicode."""
+    for field in fields(event):
+        if field.type in ("bool", "int"):
+            continue
+        value = getattr(event, field.name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str):
+                raise TypeError(f"{field.name} is {text!r}, expected a text")
+            text.encode()
 
 
 def parse_event(line: str) -> list[SlackEvent]:
     """Returns what a line says: nothing for kinds of events that are not replayed.
 
-    Raises JSONDecodeError, KeyError, TypeError or AttributeError.
+    Raises JSONDecodeError, or one of `_FAULTS`.
     """
     event: dict[str, Any] = json.loads(line)
     match event["type"], event.get("subtype"):
@@ -144,7 +169,7 @@ def parse_event(line: str) -> list[SlackEvent]:
 
 
 def _message(event: dict[str, Any]) -> Posted:
-    parent_ts = event.get("thread_ts", "")
+    parent_ts = event.get("thread_ts") or ""
     return Posted(
         channel=event["channel"],
         ts=event["ts"],
@@ -152,8 +177,8 @@ def _message(event: dict[str, Any]) -> Posted:
         sender=event.get("user") or event.get("bot_id") or "slack",
         text=_text(event),
         parent_ts="" if parent_ts == event["ts"] else parent_ts,
-        client_msg_id=event.get("client_msg_id", ""),
-        subtype=event.get("subtype", ""),
+        client_msg_id=event.get("client_msg_id") or "",
+        subtype=event.get("subtype") or "",
     )
 
 
