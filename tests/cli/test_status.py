@@ -19,7 +19,7 @@ def _make(server: SubprocessServer, *names: str) -> None:
             client.channels.create(channel_id="c1")
 
 
-def test_a_damaged_log_and_a_stray_file_do_not_hide_the_other_namespaces(tmp_path: Path) -> None:
+def test_g8_a_damaged_log_and_a_stray_file_do_not_hide_the_other_namespaces(tmp_path: Path) -> None:
     server = SubprocessServer(directory=tmp_path)
     with server:
         _make(server, "good", "ill")
@@ -31,6 +31,10 @@ def test_a_damaged_log_and_a_stray_file_do_not_hide_the_other_namespaces(tmp_pat
     with server:
         shown = run("status", "-a", server.address, "--json")
         table = run("status", "-a", server.address)
+        others = [
+            run(*command, "-a", server.address, "-n", "ill")
+            for command in (("watch", "--from", "start"), ("backup", tmp_path / "backup"))
+        ]
 
     rows = {row["namespace"]: row for row in json.loads(shown.stdout)["namespaces"]}
     assert list(rows) == ["good", "ill"]
@@ -40,6 +44,10 @@ def test_a_damaged_log_and_a_stray_file_do_not_hide_the_other_namespaces(tmp_pat
     assert shown.exit_code == table.exit_code == 3
     assert shown.stderr == ("Error: 1 of 2 namespaces cannot be read: ill; their rows say why\n")
     assert "ill: " in table.stdout
+    for other in others:
+        assert other.exit_code == 3
+        assert "the log of namespace ill is damaged" in other.stderr
+    assert not (tmp_path / "backup").exists()
 
 
 def test_a_service_with_its_limit_of_namespaces_open_shows_those_it_can(tmp_path: Path) -> None:

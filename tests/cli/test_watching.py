@@ -109,8 +109,14 @@ def test_watch_from_now_shows_nothing_of_what_was(server: SubprocessServer) -> N
 def test_an_unknown_type_is_refused_with_the_services_own_words(server: SubprocessServer) -> None:
     shown = run("watch", "-a", server.address, "--type", "nonsense")
 
-    assert shown.exit_code == 1
+    assert shown.exit_code == 2
     assert "unknown event type 'nonsense'" in shown.stderr
+
+
+def test_a_cursor_that_is_none_is_refused(server: SubprocessServer) -> None:
+    shown = run("watch", "-a", server.address, "-n", "story", "--cursor", "garbage")
+
+    assert (shown.exit_code, "cursor" in shown.stderr) == (2, True)
 
 
 def test_watch_gives_people_one_event_a_line(server: SubprocessServer) -> None:

@@ -11,8 +11,13 @@ from typing import Any, Final
 import click
 
 from gapless import DEFAULT_TARGET, AsyncClient, GaplessError
-from gapless.errors import DeadlineExceededError, UnavailableError
-from gapless_server.cli.exits import CommandError
+from gapless.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    LogCorrupt,
+    UnavailableError,
+)
+from gapless_server.cli.exits import BrokenPromise, CommandError, WrongSettings
 from gapless_server.cli.numbers import NumberRange
 
 # Beyond it there is no limit, as in the SDK.
@@ -89,6 +94,10 @@ def failures_told(address: str) -> Iterator[None]:
     """Turns what the SDK raises into a sentence and an exit code."""
     try:
         yield
+    except LogCorrupt as error:
+        raise BrokenPromise(str(error)) from error
+    except InvalidArgumentError as error:
+        raise WrongSettings(str(error)) from error
     except GaplessError as error:
         # With a reason, the error is the service's own word.
         if not error.reason and isinstance(error, (UnavailableError, DeadlineExceededError)):

@@ -19,7 +19,7 @@ Exit codes:
   0    it did what was asked
   1    it failed: the message says what and what to do
   2    it was asked for in a wrong way: an option, setting or file
-  3    a promise is broken: the message says which and where
+  3    a promise is broken or a log damaged: the message says which and where
   4    the port or the data belongs to another process
   130  it was interrupted; 143 by SIGTERM"""
 
@@ -41,7 +41,7 @@ class WrongSettings(CommandError):
 
 
 class BrokenPromise(CommandError):
-    """The log or the answers break a promise."""
+    """The log is damaged, or it or the answers break a promise."""
 
     exit_code = BROKEN_PROMISE
 
