@@ -18,7 +18,7 @@ from tests.cli.commands import SECONDS_MAX, run
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubprocessServer]:
-    """A service with three entries in one namespace, and one in another."""
+    """A service with three entries in each of two namespaces."""
     directory: Path = tmp_path_factory.mktemp("watching")
     with SubprocessServer(directory=directory) as server:
         with server.client("story") as client:
@@ -29,6 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SubprocessServe
             client.messages.post("c1", "ann", b"\x00\x01", message_id="m2", request_id="r3")
         with server.client("another") as client:
             client.channels.create(channel_id="c1")
+            client.memberships.join("c1", "ann")
+            client.memberships.join("c1", "ann", request_id="again")  # changes nothing
         yield server
 
 
@@ -45,7 +47,7 @@ def test_status_shows_each_namespace_with_its_head(server: SubprocessServer) -> 
     shown = json.loads(run("status", "-a", server.address, "--json").stdout)
 
     heads = {one["namespace"]: one["head_position"] for one in shown["namespaces"]}
-    assert heads == {"another": 1, "story": 3}
+    assert heads == {"another": 3, "story": 3}
     assert (shown["version"], shown["journal"]) == ("0.1.0", "sqlite")
     assert len({one["incarnation"] for one in shown["namespaces"]}) == 2
 
@@ -131,6 +133,18 @@ def test_watch_gives_people_one_event_a_line(server: SubprocessServer) -> None:
         ' attributes={"a":"b"}'
     )
     assert data.endswith("sender_id=ann body=2 bytes of no type")
+
+
+def test_an_entry_without_events_is_shown_as_one(server: SubprocessServer) -> None:
+    arguments = ("-a", server.address, "-n", "another", "--from", "start", "--until-caught-up")
+
+    readable = run("watch", *arguments).stdout.splitlines()
+    line = json.loads(run("watch", *arguments, "--json").stdout.splitlines()[-1])
+
+    assert len(readable) == 3
+    assert readable[-1].startswith("       3  ")
+    assert readable[-1].endswith("  (no events)")
+    assert (line["position"], line["request_id"], line["events"]) == (3, "again", [])
 
 
 def _hears_ctrl_c() -> None:

@@ -98,6 +98,8 @@ def _json_line(entry: Entry) -> str:
     shown = MessageToDict(entry.message, preserving_proto_field_name=True)
     # 64-bit numbers are strings in protobuf's JSON; a position fits any JSON number for ages.
     shown["position"] = entry.position
+    # A command that changed nothing, as a second join, is an entry too.
+    shown.setdefault("events", [])
     return json.dumps({"cursor": entry.cursor, **shown}, ensure_ascii=False)
 
 
@@ -111,7 +113,7 @@ def _readable_lines(entry: Entry) -> list[str]:
             lines.append(f"{head}  an event that this version does not know")
         else:
             lines.append(f"{head}  {name}  {_fields(getattr(event, name))}")
-    return lines
+    return lines or [f"{head}  (no events)"]
 
 
 def _fields(message: Message) -> str:
