@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,3 +17,13 @@ def file_size_limited_to(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def umask(bits: int) -> Iterator[None]:
+    """Takes these bits from the mode of every new file."""
+    before = os.umask(bits)
+    try:
+        yield
+    finally:
+        os.umask(before)

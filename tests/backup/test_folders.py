@@ -15,6 +15,7 @@ from gapless_server.backup.folders import write_backup
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
 from tests.cli.commands import run
 from tests.journal.syncing import Synced
+from tests.limits import umask
 
 DATA = b"what the service sent"
 
@@ -95,6 +96,23 @@ def test_an_empty_folder_gets_the_backup_however_it_is_named(
     assert {path.name for path in folder.iterdir()} == {LOG_NAME, MANIFEST_NAME}
     assert (tmp_path / "link").is_symlink()
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "link"}
+
+
+def test_a_backup_and_what_is_restored_of_it_are_for_their_owner_alone(
+    server: InProcessServer, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    with umask(0o022):
+        assert run("backup", tmp_path / "backup", "-a", server.address).exit_code == 0
+        assert run("restore", tmp_path / "backup", "--data", data).exit_code == 0
+        with InProcessServer(directory=tmp_path):
+            owner_mode = (data / "owner.json").stat().st_mode & 0o777
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    names = {"manifest.json", "log.db", "default.db"}
+    assert names <= {path.name for path in files}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in files if path.name in names}
+    assert {*modes.values(), owner_mode} == {0o600}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import run
+from tests.limits import umask
 from tests.verify.logs import NAMESPACE, change, copy_of, log_of, make_log
 
 OLD = "an export of last week\n"
@@ -41,6 +42,14 @@ def test_an_export_takes_the_place_of_an_older_one_and_keeps_its_mode(
     assert old.read_text() == run("export", data, "-n", NAMESPACE, "-q").stdout
     assert old.stat().st_mode & 0o777 == 0o600
     assert list(old.parent.iterdir()) == [old]
+
+
+def test_a_new_export_is_for_its_owner_alone(data: Path, tmp_path: Path) -> None:
+    with umask(0o022):
+        shown = run("export", data, "-n", NAMESPACE, "-q", "-o", tmp_path / "log.jsonl")
+
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "log.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("arguments", [("nowhere",), ("data", "-n", "nobody")])

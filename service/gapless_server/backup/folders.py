@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from gapless_server.backup.faults import DamagedBackup, PlaceTaken
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
@@ -80,7 +80,7 @@ async def _write_log(
 ) -> None:
     digest = hashlib.blake2b(digest_size=FILE_HASH_BYTES)
     size_bytes = 0
-    with path.open("wb") as file:
+    with _new_file(path) as file:
         async for chunk in chunks:
             file.write(chunk)
             digest.update(chunk)
@@ -104,8 +104,14 @@ def require_same(manifest: Manifest, size_bytes: int, file_hash: bytes, what: st
         )
 
 
+def _new_file(path: Path) -> BinaryIO:
+    """Makes a file for its owner alone, whatever becomes of the mode of its folder."""
+    path.touch(mode=0o600, exist_ok=False)
+    return path.open("wb")
+
+
 def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    with _new_file(path) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

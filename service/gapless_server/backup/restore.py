@@ -43,7 +43,8 @@ def _copy(source: Path, manifest: Manifest, draft: Path) -> None:
     digest = hashlib.blake2b(digest_size=FILE_HASH_BYTES)
     size_bytes = 0
     try:
-        with source.open("rb") as file, draft.open("xb") as copy:
+        draft.touch(mode=0o600, exist_ok=False)
+        with source.open("rb") as file, draft.open("wb") as copy:
             while chunk := file.read(_READ_BYTES):
                 copy.write(chunk)
                 digest.update(chunk)

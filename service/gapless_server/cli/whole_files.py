@@ -21,7 +21,8 @@ _OPEN_ALREADY: Final = ("/dev/std", "/dev/fd/", "/proc/")
 def written_whole(path: Path) -> Iterator[IO[Any]]:
     """Gives a file to write, which takes the place of the one at `path` once it is whole.
 
-    Until then, and if it does not come to that, what was at `path` stays. What is no regular file,
+    Until then, and if it does not come to that, what was at `path` stays. A new file is for its
+    owner alone; one that takes the place of another has that one's mode. What is no regular file,
     as a pipe or `-`, is written directly. Raises OSError.
     """
     if is_written_directly(path):
@@ -33,7 +34,9 @@ def written_whole(path: Path) -> Iterator[IO[Any]]:
     target = path.resolve()
     draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.draft")
     try:
-        with draft.open("x", encoding="utf-8") as file:
+        # There may be secrets in it, and its folder may be anybody's.
+        draft.touch(mode=0o600, exist_ok=False)
+        with draft.open("w", encoding="utf-8") as file:
             if target.exists():
                 shutil.copymode(target, draft)
             yield file

@@ -48,6 +48,7 @@ def write_owner(path: Path, address: str) -> None:
     """
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "address": address}
     try:
+        path.touch(mode=0o600)
         path.write_text(json.dumps(owner) + "\n", encoding="utf-8")
     except OSError as error:
         if error.errno not in _FULL:
