@@ -53,6 +53,11 @@ def test_every_setting_is_an_option_that_names_its_variable(name: str) -> None:
         assert f"[{variable_name(setting)};" in output.replace("\n", "").replace(" ", "")
 
 
+@pytest.mark.parametrize("name", ["backup", "import"])
+def test_what_takes_as_long_as_there_is_to_do_has_no_timeout(name: str) -> None:
+    assert "--timeout" not in run(name, "--help").output
+
+
 def test_the_first_help_lists_every_command_in_one_line_each() -> None:
     output = run("--help").output
 

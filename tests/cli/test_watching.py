@@ -69,6 +69,24 @@ def test_the_address_can_come_from_the_environment(server: SubprocessServer) -> 
     assert f"gapless 0.1.0 at {server.address}, journal sqlite" in shown.stdout
 
 
+def test_status_of_one_namespace_shows_that_one(server: SubprocessServer) -> None:
+    shown = run("status", "-a", server.address, "--json", "-n", "story")
+    unknown = run("status", "-a", server.address, "-n", "nobody")
+    working_in = run(
+        "status", "-a", server.address, "--json", environment={"GAPLESS_NAMESPACE": "nobody"}
+    )
+
+    assert [one["namespace"] for one in json.loads(shown.stdout)["namespaces"]] == ["story"]
+    assert (unknown.exit_code, "namespace nobody does not exist" in unknown.stderr) == (1, True)
+    assert len(json.loads(working_in.stdout)["namespaces"]) == 2
+
+
+def test_an_empty_cursor_is_refused(server: SubprocessServer) -> None:
+    refused = run("watch", "-a", server.address, "-n", "story", "--cursor", "", "--until-caught-up")
+
+    assert (refused.exit_code, "it is empty; expected the cursor" in refused.stderr) == (2, True)
+
+
 def test_watch_gives_scripts_one_entry_a_line(server: SubprocessServer) -> None:
     lines = _lines(server, "--from", "start")
 

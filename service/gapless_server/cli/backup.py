@@ -14,7 +14,7 @@ from gapless.v1.operations_pb2 import BackupNamespaceResponse
 from gapless_server.backup.faults import DamagedBackup, PlaceTaken
 from gapless_server.backup.folders import require_free, write_backup
 from gapless_server.backup.manifest import Manifest, manifest_of
-from gapless_server.cli.client_options import Service, failures_told, service_options
+from gapless_server.cli.client_options import Service, failures_told, untimed_service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, CommandError, WrongSettings
 from gapless_server.cli.output import progress
 from gapless_server.cli.paths import GivenPath
@@ -24,7 +24,7 @@ from gapless_server.cli.paths import GivenPath
     "backup", short_help="Copy a namespace's log out of a service.", epilog=EXIT_CODES_HELP
 )
 @click.argument("folder", type=GivenPath())
-@service_options
+@untimed_service_options
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as a JSON object.")
 def command(folder: Path, service: Service, as_json: bool) -> None:
     """Copy the log of a namespace out of a running service, while it goes on.

@@ -22,6 +22,7 @@ from gapless_server.cli.numbers import NumberRange
 
 # Beyond it there is no limit, as in the SDK.
 _CALL_SECONDS_MAX: Final = 1e9
+_TIMEOUT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +53,52 @@ class Service:
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options, and calls it with `service` instead."""
+    timeout = click.option(
+        "--timeout",
+        type=NumberRange(min=0, min_open=True),
+        default=_TIMEOUT_SECONDS,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for an answer.",
+    )
+    return _place_options(timeout(_with_service(command)))
 
+
+def untimed_service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same without --timeout, for a command that takes as long as there is to do."""
+    return _place_options(_with_service(command))
+
+
+def _with_service(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
-    def with_service(address: str, namespace: str, timeout: float, **given: Any) -> None:
+    def with_service(
+        address: str, namespace: str, timeout: float = _TIMEOUT_SECONDS, **given: Any
+    ) -> None:
         command(service=Service(address, namespace, timeout), **given)
 
-    for option in (
-        click.option(
-            "--timeout",
-            type=NumberRange(min=0, min_open=True),
-            default=10.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long to wait for an answer.",
-        ),
-        click.option(
-            "--namespace",
-            "-n",
-            envvar="GAPLESS_NAMESPACE",
-            default="default",
-            show_default=True,
-            metavar="NAME",
-            help="The namespace to work in.  [GAPLESS_NAMESPACE]",
-        ),
-        click.option(
-            "--address",
-            "-a",
-            envvar="GAPLESS_ADDRESS",
-            default=DEFAULT_TARGET,
-            show_default=True,
-            metavar="HOST:PORT",
-            help="Where the service listens.  [GAPLESS_ADDRESS]",
-        ),
-    ):
-        with_service = option(with_service)
     return with_service
+
+
+def _place_options(command: Callable[..., None]) -> Callable[..., None]:
+    namespace = click.option(
+        "--namespace",
+        "-n",
+        envvar="GAPLESS_NAMESPACE",
+        default="default",
+        show_default=True,
+        metavar="NAME",
+        help="The namespace to work in.  [GAPLESS_NAMESPACE]",
+    )
+    address = click.option(
+        "--address",
+        "-a",
+        envvar="GAPLESS_ADDRESS",
+        default=DEFAULT_TARGET,
+        show_default=True,
+        metavar="HOST:PORT",
+        help="Where the service listens.  [GAPLESS_ADDRESS]",
+    )
+    return address(namespace(command))
 
 
 @contextmanager

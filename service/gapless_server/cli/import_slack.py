@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gapless_server.cli.client_options import Service, failures_told, service_options
+from gapless_server.cli.client_options import Service, failures_told, untimed_service_options
 from gapless_server.cli.exits import EXIT_CODES_HELP, BrokenPromise, CommandError
 from gapless_server.cli.output import console
 from gapless_server.cli.replaying import SENTENCES_SHOWN, run_replay, summary_table
@@ -16,7 +16,7 @@ from gapless_server.slack.summary import Summary
 
 @click.command("import", short_help="Replay Slack events into a service.", epilog=EXIT_CODES_HELP)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@service_options
+@untimed_service_options
 @click.option(
     "--processes",
     "-p",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 import grpc
+from click.core import ParameterSource
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.table import Table
 
@@ -36,13 +37,14 @@ def command(service: Service, as_json: bool, health: bool) -> None:
 
     The head is the position of the newest entry of a namespace's log. The incarnation is the
     random name of that log; restoring a backup gives it a new one. Each namespace is opened for
-    it; of one that cannot be, the error is shown, and exit is with 3 if its log is damaged.
+    it; of one that cannot be, the error is shown, and exit is with 3 if its log is damaged. With
+    --namespace, only that one is shown.
     """
     if health:
         _show_health(service, as_json=as_json)
         return
     with failures_told(service.address):
-        status, faults = asyncio.run(_read(service))
+        status, faults = asyncio.run(_read(service, _named(service)))
     if as_json:
         click.echo(json.dumps(status, indent=2))
     else:
@@ -98,18 +100,31 @@ def _print(status: dict[str, Any]) -> None:
             output.print(text, soft_wrap=True)
 
 
-async def _read(service: Service) -> tuple[dict[str, Any], dict[str, GaplessError]]:
+def _named(service: Service) -> list[str] | None:
+    """Returns the one namespace that was asked for, or None for all.
+
+    The variable names the namespace to work in, and is no question about it.
+    """
+    source = click.get_current_context().get_parameter_source("namespace")
+    return [service.namespace] if source is ParameterSource.COMMANDLINE else None
+
+
+async def _read(
+    service: Service, named: list[str] | None
+) -> tuple[dict[str, Any], dict[str, GaplessError]]:
     """Returns what is shown, and what was wrong with which namespace."""
     faults = {}
     async with service.client(max_attempts=_ATTEMPTS_MAX) as client:
         info = await client.operations.server_info()
-        names = [name async for name in client.operations.list_namespaces()]
+        names = named or [name async for name in client.operations.list_namespaces()]
         namespaces = []
         for name in names:
             try:
                 namespaces.append(await _read_namespace(client, name))
             except NotFoundError:
-                continue
+                if named:
+                    raise
+                continue  # its log was taken away meanwhile
             except GaplessError as error:
                 # Without a reason of the service's own, it is not there any more.
                 if isinstance(error, UnavailableError) and not error.reason:

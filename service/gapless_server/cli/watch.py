@@ -69,6 +69,10 @@ def command(
     Goes on by itself when the service was away. With --json, each line has a cursor: begin there
     with --cursor, and nothing is missed and nothing comes twice.
     """
+    if cursor == "":
+        raise click.BadParameter(
+            "it is empty; expected the cursor of a line that --json printed", param_hint="--cursor"
+        )
     beginning: dict[str, Any] = {"cursor": cursor} if cursor else {f"from_{start}": True}
     with failures_told(service.address), reader_may_leave():
         asyncio.run(
