@@ -183,23 +183,33 @@ class ReadPosition:
         page_size: int | None,
     ) -> None:
         self.cursor = cursor or ""
+        # Beyond the cursor of the service, entries up to this position were handled; 0: none.
+        self._base, self._handled_position = split_cursor(self.cursor)
         self._filter = filter
         self._page_size = page_size
 
     def request(self) -> events_pb2.ReadEventsRequest:
         """What to ask for next."""
-        cursor, _ = split_cursor(self.cursor)
         return events_pb2.ReadEventsRequest(
-            cursor=cursor, filter=self._filter, page_size=self._page_size or 0
+            cursor=self._base, filter=self._filter, page_size=self._page_size or 0
         )
 
     def take(self, page: events_pb2.ReadEventsResponse) -> Iterator[Entry]:
         """The entries of a page that were not handled before; moves on with each."""
-        _, handled_position = split_cursor(self.cursor)
-        for entry in _unhandled(page.entries, page.start_cursor, page.cursor, handled_position):
+        self._base = page.start_cursor
+        for entry in _unhandled(
+            page.entries, page.start_cursor, page.cursor, self._handled_position
+        ):
             self.cursor = entry.cursor
+            self._handled_position = entry.position
             yield entry
-        self.cursor = page.cursor
+        self._base = self.cursor = page.cursor
+        if page.entries and page.entries[-1].position >= self._handled_position:
+            self._handled_position = 0
+        elif self._handled_position:
+            # Pages are smaller than the message was that the cursor came from: in later ones
+            # there is still something that was handled.
+            self.cursor = f"{page.cursor}{_HANDLED_MARK}{self._handled_position}"
 
 
 def _unhandled(

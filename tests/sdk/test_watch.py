@@ -105,14 +105,16 @@ async def test_another_watch_goes_on_from_a_stored_cursor(
     async with client.events.watch(from_start=True) as watch:
         stored = (await take(watch, 3))[-1].cursor
 
-    # When another watch, and a reader by page, begin there
+    # When another watch, and readers by page, begin there
     async with client.events.watch(cursor=stored) as watch:
         watched = await take(watch, 3)
     read = [item async for item in client.events.read(cursor=stored)]
+    by_one = [item async for item in client.events.read(cursor=stored, page_size=1)]
 
-    # Then both go on with the next entry
+    # Then all go on with the next entry
     assert shown(watched) == [4, 5, "caught up"]
     assert [item.position for item in read] == [4, 5]
+    assert [item.position for item in by_one] == [4, 5]
 
 
 async def test_g6_a_watch_goes_on_after_a_restart(connect: Connect, tmp_path: Path) -> None:

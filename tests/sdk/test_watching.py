@@ -170,6 +170,50 @@ def test_a_reader_by_page_moves_with_each_entry() -> None:
     assert resumed.request().cursor == "c3"
 
 
+def page(after: int, last: int) -> events_pb2.ReadEventsResponse:
+    """The entries after a position, up to the last one of the page."""
+    return events_pb2.ReadEventsResponse(
+        start_cursor=f"c{after}",
+        cursor=f"c{last}",
+        entries=[events_pb2.Entry(position=position) for position in range(after + 1, last + 1)],
+    )
+
+
+def test_g6_a_reader_goes_on_after_its_cursor_however_small_its_pages_are() -> None:
+    # Given the cursor of an entry in the middle of a message or page of many
+    reader = ReadPosition(cursor="c0+5", filter=None, page_size=2)
+
+    # When its entries come in pages that are smaller
+    pages = [(0, 2), (2, 4), (4, 6), (6, 8)]
+    read = [[entry.position for entry in reader.take(page(*one))] for one in pages]
+
+    # Then each that was not handled comes once
+    assert read == [[], [], [6], [7, 8]]
+    assert reader.cursor == "c8"
+
+
+def test_g6_the_cursor_of_a_reader_never_steps_back() -> None:
+    # Given a reader that looks again through pages that were handled
+    reader = ReadPosition(cursor="c0+5", filter=None, page_size=2)
+    stored = [reader.cursor]
+    for one in ((0, 2), (2, 2), (2, 4)):
+        list(reader.take(page(*one)))
+        stored.append(reader.cursor)
+
+    # When another goes on from what was stored after any of them
+    def goes_on(cursor: str) -> list[int]:
+        again = ReadPosition(cursor=cursor, filter=None, page_size=100)
+        after = int(again.request().cursor.removeprefix("c"))
+        return [entry.position for entry in again.take(page(after, 7))]
+
+    # Then nothing that was handled comes again
+    assert [goes_on(cursor) for cursor in stored] == [[6, 7]] * 4
+    # And at the end of the log the cursor is a plain one, which stays as it is
+    list(reader.take(page(4, 7)))
+    list(reader.take(page(7, 7)))
+    assert reader.cursor == "c7"
+
+
 def test_a_page_without_entries_moves_the_reader() -> None:
     reader = ReadPosition(cursor="c3", filter=None, page_size=10)
 
