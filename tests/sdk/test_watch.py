@@ -197,6 +197,32 @@ async def test_a_broken_stream_goes_on_where_it_stood(
     ]
 
 
+async def test_a_lost_watch_is_tried_again_for_as_long_as_its_time_allows(
+    connect: Connect,
+) -> None:
+    """However often the client tries its calls."""
+    refused = Watched([], grpc.StatusCode.UNAVAILABLE)
+    watches = [Watched([entry(1)], grpc.StatusCode.UNAVAILABLE), refused, refused]
+    with FakeService(watches=[*watches, Watched([entry(2)])]) as service:
+        client = connect(service.address, max_attempts=1)
+        async with client.events.watch(from_start=True) as watch:
+            items = await take(watch, 2)
+        service.release()
+
+    assert shown(items) == [1, 2]
+
+
+async def test_a_watch_that_never_began_is_tried_as_often_as_calls_are(connect: Connect) -> None:
+    refused = Watched([], grpc.StatusCode.UNAVAILABLE)
+    with FakeService(watches=[refused] * 3) as service:
+        client = connect(service.address, max_attempts=2)
+
+        with pytest.raises(errors.UnavailableError):
+            await take(client.events.watch(from_start=True), 1)
+
+    assert len(service.watch_requests) == 2
+
+
 async def test_a_silent_stream_is_dead_and_another_is_opened(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

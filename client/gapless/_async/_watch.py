@@ -43,6 +43,8 @@ class AsyncWatch:
         self._items: deque[WatchItem] = deque()
         self._failures = 0
         self._started = False
+        # Whether the service ever said something: from then on only time limits the tries.
+        self._reached = False
         self._closed = False
         # None while a stream works; else when to stop trying to get one.
         self._give_up_time: float | None = None
@@ -87,6 +89,7 @@ class AsyncWatch:
             raise
         else:
             if response is not None:
+                self._reached = True
                 self._failures = 0
                 self._give_up_time = None
                 return response
@@ -122,7 +125,7 @@ class AsyncWatch:
         wait = seconds_before_retry(
             error,
             attempts=self._failures,
-            attempts_max=self._calls.options.attempts_max,
+            attempts_max=None if self._reached else self._calls.options.attempts_max,
             seconds_left=self._give_up_time - now,
             jitter=random.random(),  # noqa: S311  (no secret)
         )

@@ -72,7 +72,7 @@ class Events:
             config_key_prefixes: only changes of configuration keys that begin with one of these,
                 at most 1,000. None: all events.
             timeout: seconds to reach the service at first. None: the client's.
-            resume_timeout: seconds to go on trying when the stream is lost.
+            resume_timeout: seconds to go on trying when the stream is lost, however often that is.
 
         Returns:
             Something to iterate that gives ``Entry`` and, once, ``CaughtUp``.
