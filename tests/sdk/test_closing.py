@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 
 import pytest
 
-from gapless import AsyncClient, ClientClosedError, ClientElsewhereError
+from gapless import AsyncClient, AsyncWatch, ClientClosedError, ClientElsewhereError, WatchItem
 from gapless.v1.events_pb2 import CaughtUp, WatchResponse
 from tests.sdk.conftest import Connect
 from tests.sdk.fake_service import FakeService, Watched
@@ -124,3 +125,47 @@ async def test_a_timeout_of_centuries_is_none(connect: Connect) -> None:
         service.release()
 
         await reading
+
+
+async def swallow_a_cancellation() -> None:
+    """Leaves this task with a cancellation that it went on after."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+    assert task.cancelling() == 1
+
+
+async def test_a_watch_ends_in_order_in_a_task_that_went_on_after_a_cancellation() -> None:
+    async def watch_on(watch: AsyncWatch) -> list[WatchItem]:
+        await swallow_a_cancellation()
+        return [item async for item in watch]
+
+    with FakeService() as service:
+        async with AsyncClient(service.address) as client:
+            watch = client.events.watch(from_start=True)
+            watching = asyncio.create_task(watch_on(watch))
+            await asyncio.to_thread(service.wait_for_watches, 1)
+
+            await watch.close()
+
+            assert await watching == []
+        service.release()
+
+
+async def test_a_closed_client_says_so_in_a_task_that_went_on_after_a_cancellation() -> None:
+    async def read_on(client: AsyncClient) -> None:
+        await swallow_a_cancellation()
+        await client.operations.server_info()
+
+    with FakeService(reads=[None]) as service:
+        client = AsyncClient(service.address)
+        reading = asyncio.create_task(read_on(client))
+        await asyncio.to_thread(service.wait_for_reads, 1)
+
+        await client.close()
+
+        with pytest.raises(ClientClosedError):
+            await reading
+        service.release()

@@ -76,18 +76,22 @@ async def answered(call: Awaitable[ResponseT]) -> ResponseT:
         RpcError: the call failed, also where the channel was closed under it: gRPC then cancels
             whoever waits, and asyncio would take that for a cancellation of the task.
     """
+    cancelling_before = _cancelling()
     try:
         return await call
     except asyncio.CancelledError:
-        if _is_cancelled():
+        if _cancelling() > cancelling_before:
             raise
         raise _closed_under_way() from None
 
 
-def _is_cancelled() -> bool:
-    """Whether somebody cancels this task, rather than what it waits for."""
+def _cancelling() -> int:
+    """How often somebody cancelled this task: more than before, if not what it waits for was.
+
+    What a task swallowed counts for as long as it runs.
+    """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 def _closed_under_way() -> grpc.aio.AioRpcError:
@@ -118,6 +122,7 @@ class ResponseStream(Generic[ResponseT]):
             RpcError: the call failed.
             TimeoutError: there was none for so long; the call is given up.
         """
+        cancelling_before = _cancelling()
         try:
             async with asyncio.timeout(silence_seconds_max):
                 response = await self._call.read()
@@ -127,7 +132,7 @@ class ResponseStream(Generic[ResponseT]):
         except asyncio.CancelledError:
             # What gRPC raises in a read if another task gives the call up, which is the end of the
             # stream, or closes the channel.
-            if _is_cancelled():
+            if _cancelling() > cancelling_before:
                 raise
             if self._given_up:
                 return None
