@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 
 import pytest
@@ -131,6 +132,33 @@ async def test_a_lost_lock_ends_the_block_that_waits(gapless_server: InProcessSe
 
     assert "nobody holds it" in str(caught.value)
     assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+
+async def test_the_cancellation_of_a_stranger_goes_on_though_the_lock_is_lost(
+    gapless_server: InProcessServer,
+) -> None:
+    """On asyncio only, as above."""
+    entered = asyncio.Event()
+
+    async def work(client: AsyncClient) -> None:
+        async with client.locks.hold("door", ttl=1):
+            entered.set()
+            await asyncio.Event().wait()
+
+    namespace = f"sdk-{uuid.uuid4().hex}"
+    async with AsyncClient(gapless_server.address, namespace=namespace) as client:
+        # Given a block that waits while its lock runs out, and nothing on the loop that notices
+        working = asyncio.create_task(work(client))
+        await entered.wait()
+        time.sleep(1)  # noqa: ASYNC251  (a loop that is held up for the whole time to live)
+
+        # When somebody else cancels it
+        working.cancel()
+
+        # Then it is cancelled
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert working.cancelled()
 
 
 async def test_a_lost_lock_is_no_guard_and_is_raised_at_the_end_of_its_block(

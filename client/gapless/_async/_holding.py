@@ -38,6 +38,8 @@ class AsyncHeldLock:
         self._hold: Hold | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelling_before = 0
+        # Whether the task was cancelled from here, since the lock is lost.
+        self._broken_off = False
         self._renewing: asyncio.Task[None] | None = None
         # What is still to be done for an entering that was broken off.
         self._giving_back: set[asyncio.Future[Any]] = set()
@@ -72,6 +74,7 @@ class AsyncHeldLock:
         self._task = asyncio.current_task()
         assert self._task is not None  # a coroutine runs in one
         self._cancelling_before = self._task.cancelling()
+        self._broken_off = False
         self._renewing = asyncio.create_task(self._keep(hold), name="renew a lock")
         return self
 
@@ -125,8 +128,8 @@ class AsyncHeldLock:
                 await self._release(hold.lock.fencing_token, seconds)
             return
         lost = hold.lose()
-        # As asyncio.timeout does it: a cancellation that came from here ends here.
-        ours = self._task.uncancel() <= self._cancelling_before
+        # As asyncio.timeout does it: a cancellation that came from here ends here, no other.
+        ours = self._broken_off and self._task.uncancel() <= self._cancelling_before
         if error is None or (ours and isinstance(error, asyncio.CancelledError)):
             raise lost from error
 
@@ -136,6 +139,7 @@ class AsyncHeldLock:
             await asyncio.sleep(hold.seconds_before_renewal(time.monotonic()))
             await self._try_to_renew(hold)
         assert self._task is not None
+        self._broken_off = True
         self._task.cancel()
 
     async def _try_to_renew(self, hold: Hold) -> None:
