@@ -14,11 +14,15 @@ from typing import Final
 import grpc
 
 from gapless._error_base import GaplessError, RetryAdvice
+from gapless._retry import is_retryable
+from gapless.errors import LockNotHeld
 from gapless.v1.guards_pb2 import Guard
 from gapless.v1.locks_pb2 import Lock, LockGuard
 
 # A renewal that fails can be tried twice more before the time is over.
 RENEWALS_PER_TTL: Final = 3
+# Before a renewal that failed in passing is tried again, beyond what its call has waited already.
+RENEWAL_PAUSE_SECONDS: Final = 0.1
 
 _HOLDER_CHARACTERS_MAX: Final = 128
 
@@ -46,6 +50,10 @@ class Hold:
         self.lock = lock
         self.lost: LockLostError | None = None
         self._sent_time = sent_time
+        # Not before, since a renewal has failed just now.
+        self._pause_end = 0.0
+        # False once the service has said that it is not; what is lost here may be held there.
+        self.may_be_held = True
 
     @property
     def guard(self) -> Guard:
@@ -61,15 +69,24 @@ class Hold:
 
     def seconds_before_renewal(self, now: float) -> float:
         """How long to wait before the next renewal; 0 if it is due."""
-        return max(0.0, self._sent_time + self.lock.ttl_seconds / RENEWALS_PER_TTL - now)
+        due = self._sent_time + self.lock.ttl_seconds / RENEWALS_PER_TTL
+        return max(0.0, max(due, self._pause_end) - now)
 
     def seconds_sure(self, now: float) -> float:
         """For how long the lock is surely held; 0 or less if it may have ended."""
         return self._sent_time + self.lock.ttl_seconds - now
 
+    def renewal_failed(self, error: GaplessError, now: float) -> None:
+        """Counts the lock as lost, unless it is still held and a renewal may come to pass."""
+        if self.seconds_sure(now) > 0 and (is_retryable(error) or error.outcome_unknown):
+            self._pause_end = now + RENEWAL_PAUSE_SECONDS
+        else:
+            self.lose(error)
+
     def lose(self, cause: GaplessError | None = None) -> LockLostError:
         """Counts the lock as lost, for a refusal or because its time is over."""
         if self.lost is None:
+            self.may_be_held = not isinstance(cause, LockNotHeld)
             why = cause.message if cause is not None else "it was not renewed in time"
             self.lost = LockLostError(
                 f"lock {self.lock.lock_id}, acquired with fencing token"

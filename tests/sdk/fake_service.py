@@ -78,6 +78,7 @@ class Frame:
     """A frame as it arrived."""
 
     stream: int
+    names: list[str]
     request_ids: list[str]
     metadata: dict[str, str | bytes]
 
@@ -113,6 +114,8 @@ class FakeService:
         self._credentials = credentials
         self.reads_metadata: list[dict[str, str | bytes]] = []
         self._port = 0
+        # Of the one lock that there is.
+        self._ttl_seconds = 0
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -205,7 +208,7 @@ class FakeService:
             """Notes frames as they arrive, also while the answer of an earlier one is held."""
             async for data in requests:
                 request = PipelineRequest.FromString(data)
-                self._note(Frame(stream, _request_ids(request), metadata))
+                self._note(Frame(stream, _names(request), _request_ids(request), metadata))
                 frames.put_nowait(request)
             frames.put_nowait(None)
 
@@ -288,6 +291,11 @@ class FakeService:
             response.receipt.position = sequence
             response.receipt.replayed = replayed
             response.receipt.changed = True
+            if name == "acquire_lock":
+                self._ttl_seconds = command.acquire_lock.ttl_seconds
+            if name in ("acquire_lock", "renew_lock"):
+                response.lock.ttl_seconds = self._ttl_seconds
+                response.lock.fencing_token = 1
             results.append(result)
         return PipelineResponse(results=results)
 
@@ -304,6 +312,10 @@ class _Handlers(grpc.GenericRpcHandler):
         if details.method == WATCH:
             return grpc.unary_stream_rpc_method_handler(self._service.watch)
         return None
+
+
+def _names(request: PipelineRequest) -> list[str]:
+    return [command.WhichOneof("command") or "" for command in request.commands]
 
 
 def _request_ids(request: PipelineRequest) -> list[str]:

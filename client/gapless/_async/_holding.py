@@ -28,12 +28,28 @@ class AsyncHeldLock:
     """
 
     def __init__(
-        self, acquire: Acquire, renew: Renew, release: Release, *, renew_at_once: bool
+        self,
+        acquire: Acquire,
+        renew: Renew,
+        release: Release,
+        *,
+        timeout_seconds: float,
+        renew_at_once: bool,
     ) -> None:
-        """`renew_at_once`: the answer does not tell when the time to live began."""
+        """Nothing is acquired yet.
+
+        Args:
+            acquire: acquires the lock.
+            renew: renews it once.
+            release: releases it.
+            timeout_seconds: for how long a block waits at most when it begins, beside the time to
+                acquire, and when it ends.
+            renew_at_once: the answer does not tell when the time to live began.
+        """
         self._acquire = acquire
         self._renew = renew
         self._release = release
+        self._timeout_seconds = timeout_seconds
         self._renew_at_once = renew_at_once
         self._hold: Hold | None = None
         self._task: asyncio.Task[object] | None = None
@@ -91,7 +107,7 @@ class AsyncHeldLock:
         hold = Hold(response.lock, sent_time)
         if self._renew_at_once or response.receipt.replayed:
             try:
-                await self._renew_within(hold, hold.lock.ttl_seconds)
+                await self._renew_within(hold, min(hold.lock.ttl_seconds, self._timeout_seconds))
             except BaseException:
                 self._give_back(acquiring)
                 raise
@@ -125,7 +141,7 @@ class AsyncHeldLock:
         if hold.lost is None and seconds > 0:
             # If it can not be released, it ends by itself.
             with contextlib.suppress(GaplessError):
-                await self._release(hold.lock.fencing_token, seconds)
+                await self._release(hold.lock.fencing_token, min(seconds, self._timeout_seconds))
             return
         lost = hold.lose()
         # As asyncio.timeout does it: a cancellation that came from here ends here, no other.
@@ -150,8 +166,7 @@ class AsyncHeldLock:
         try:
             await self._renew_within(hold, seconds)
         except GaplessError as error:
-            # It is not held, or what is worth trying again was tried for as long as it surely was.
-            hold.lose(error)
+            hold.renewal_failed(error, time.monotonic())
 
     async def _renew_within(self, hold: Hold, seconds: float) -> None:
         sent_time = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 from gapless._async._calls import Calls
@@ -55,6 +56,10 @@ class Locks:
         ``client.batch(guards=[lock])``, is refused by the service once the lock is lost.
         Holding it again is another guard, which needs other request ids: see `with_guards`.
 
+        A renewal that fails in passing is tried again for as long as the lock is surely held,
+        whatever the client's `max_attempts`. Where the block ends the lock is released, which takes
+        the client's timeout at most: what can not be released ends by its time to live.
+
         Args:
             lock_id: which lock; any name, at most 128 characters.
             holder_id: what others are told. None: the names of this machine and process.
@@ -70,12 +75,15 @@ class Locks:
             GaplessError: on entering, any other failure.
         """
         holder = default_holder_id() if holder_id is None else holder_id
-        # Whatever else this client guards its commands with is about acquiring the lock only.
-        unguarded = Locks(self._calls.without_guards())
+        # Whatever else this client guards its commands with is about acquiring the lock only; and
+        # a lock that is held is kept for as long as its time allows, however often that fails.
+        options = dataclasses.replace(self._calls.options, guards=(), attempts_max=None)
+        keeping = Locks(Calls(self._calls.connection, options))
         return AsyncHeldLock(
             lambda: self.acquire(lock_id, holder, ttl=ttl, wait=wait, timeout=timeout),
-            lambda token, seconds: unguarded.renew(lock_id, token, timeout=seconds),
-            lambda token, seconds: unguarded.release(lock_id, token, timeout=seconds),
+            lambda token, seconds: keeping.renew(lock_id, token, timeout=seconds),
+            lambda token, seconds: keeping.release(lock_id, token, timeout=seconds),
+            timeout_seconds=options.timeout_seconds,
             renew_at_once=wait > 0,
         )
 
