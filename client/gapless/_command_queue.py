@@ -37,6 +37,10 @@ HALVED_COMMANDS_MIN: Final = 512
 PAYING_COMMANDS_MIN: Final = 96
 # gRPC services take messages up to 4 MiB unless told otherwise.
 FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
+# An answer may be lost on a stream that stays open. It is given up once all who wait for that
+# answer have gone, and not before they have for so long: short timeouts do not open streams anew
+# where the service is slow for a moment.
+UNWANTED_SECONDS_MAX: Final = 2.0
 
 
 class _Frame(NamedTuple):
@@ -77,6 +81,8 @@ class CommandQueue:
         self._halves_paid = False
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
+        # Since when nobody has been seen to wait for the answer of the oldest frame.
+        self._unwanted_since: float | None = None
         # What may wait beside what is under way.
         self._waiting_max = commands_max
         self._waiting_bytes_max = bytes_max
@@ -167,6 +173,7 @@ class CommandQueue:
                 " were asked; the service and this SDK do not fit together"
             )
         frame = self._in_flight.popleft()
+        self._unwanted_since = None
         self._frames_in_flight_max = FRAMES_IN_FLIGHT_MAX
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
@@ -188,7 +195,8 @@ class CommandQueue:
         """Takes back what was under way, to be sent again; fails what is not to be sent again.
 
         A break with nothing under way means that the service was not reached, or that it refused
-        the stream: then it counts as an attempt of every waiting command.
+        the stream: then it counts as an attempt of every waiting command. A break because the queue
+        was stuck is no attempt of those who still wait.
         """
         attempted = self._under_way()
         outcome_open = break_leaves_outcome_open(error)
@@ -206,8 +214,9 @@ class CommandQueue:
             else:
                 self._make_frames_smaller(error)
         else:
+            attempts = 0 if self.is_stuck(now) else 1
             for command in attempted or waiting:
-                command.attempts += 1
+                command.attempts += attempts
                 command.last_error = error
         self._clear()
         for command in commands:
@@ -246,12 +255,16 @@ class CommandQueue:
         self._waiting = []
         self._waiting_bytes = 0
         self._in_flight.clear()
+        self._unwanted_since = None
         self._in_flight_commands = 0
         self._in_flight_bytes = 0
         self._note_room()
 
     def expire(self, now: float) -> float | None:
-        """Fails the commands whose time is over; returns the next deadline, or None if empty."""
+        """Fails the commands whose time is over; returns when to look again, or None if never.
+
+        Whether it is stuck is found out here too; one that is has to be looked at no more.
+        """
         under_way = self._under_way()
         for command in under_way:
             if command.deadline <= now:
@@ -263,5 +276,14 @@ class CommandQueue:
             self._note_room()
             for command in overdue:
                 command.expire(self._address, in_flight=False)
-        deadlines = [command.deadline for command in itertools.chain(under_way, self._waiting)]
-        return min((deadline for deadline in deadlines if deadline > now), default=None)
+        times = [command.deadline for command in itertools.chain(under_way, self._waiting)]
+        if self._in_flight and all(one.waiter.done() for one in self._in_flight[0].commands):
+            if self._unwanted_since is None:
+                self._unwanted_since = now
+            times.append(self._unwanted_since + UNWANTED_SECONDS_MAX)
+        return min((time for time in times if time > now), default=None)
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether its stream is to be given up, as nobody waits for what is to come next."""
+        since = self._unwanted_since
+        return since is not None and now >= since + UNWANTED_SECONDS_MAX

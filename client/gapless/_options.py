@@ -26,6 +26,8 @@ QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
 
 # A stream that carried nothing for so long is closed; the next command opens another.
 STREAM_IDLE_SECONDS_MAX: Final = 60.0
+# The service ends its side then; one that does not for so long is not waited for.
+STREAM_END_SECONDS_MAX: Final = 1.0
 
 # Several of the service's heartbeats, which come every 5 seconds unless it is set otherwise.
 WATCH_SILENCE_SECONDS_MAX: Final = 30.0

@@ -27,6 +27,7 @@ from gapless._options import (
     PIPELINE_PATH,
     QUEUE_BYTES_MAX,
     QUEUE_COMMANDS_MAX,
+    STREAM_END_SECONDS_MAX,
     STREAM_IDLE_SECONDS_MAX,
 )
 from gapless._pace import Pace
@@ -77,6 +78,9 @@ class Pipeline:
         self._frames_written = 0
         self._idle = False
         self._idle_check: asyncio.TimerHandle | None = None
+        self._call: _Call | None = None
+        self._call_given_up = False
+        self._end_limit: asyncio.TimerHandle | None = None
         self._closed = False
 
     def run(self, command: PendingCommand) -> Awaitable[Any]:
@@ -197,9 +201,14 @@ class Pipeline:
         self._sweep = self._loop.call_later(deadline - time.monotonic(), self._expire)
 
     def _expire(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
         self._sweep = None
         self._sweep_time = float("inf")
-        earliest = self._queue.expire(time.monotonic())
+        now = time.monotonic()
+        earliest = self._queue.expire(now)
+        if self._queue.is_stuck(now):
+            self._give_up_call()
         if earliest is not None:
             self._sweep_at(earliest)
         self._give_room()
@@ -234,9 +243,10 @@ class Pipeline:
         """Runs one stream until it is idle; raises the error that it broke with."""
         call: _Call | None = None
         writer: asyncio.Task[None] | None = None
+        self._call_given_up = False
         try:
             await self._reach()
-            call = self._open_call(metadata=self._metadata)
+            call = self._call = self._open_call(metadata=self._metadata)
             writer = self._loop.create_task(self._write_frames(call))
             while isinstance(response := await call.read(), commands_pb2.PipelineResponse):
                 self._pace.answered(time.thread_time())
@@ -245,15 +255,30 @@ class Pipeline:
                 self._failures = 0
                 self._give_room()
                 self._work.set()
-            if self._queue.is_under_way():
-                raise plain_error(grpc.StatusCode.UNAVAILABLE, "it ended the stream", self._address)
         except grpc.aio.AioRpcError as failed:
             raise from_failed_call(failed, self._address) from failed
+        except asyncio.CancelledError:
+            # What gRPC raises in a read where the call was given up.
+            is_cancelled = self._streaming is None or self._streaming.cancelling() > 0
+            if is_cancelled or not self._call_given_up:
+                raise
         finally:
+            self._call = None
             if call is not None:
                 call.cancel()
             if writer is not None:
                 writer.cancel()
+            if self._end_limit is not None:
+                self._end_limit.cancel()
+        if self._queue.is_under_way():
+            how = "it owes an answer" if self._call_given_up else "it ended the stream"
+            raise plain_error(grpc.StatusCode.UNAVAILABLE, how, self._address)
+
+    def _give_up_call(self) -> None:
+        """Ends a stream that says nothing."""
+        if self._call is not None:
+            self._call_given_up = True
+            self._call.cancel()
 
     async def _reach(self) -> None:
         """Raises if the service is not there: what was never sent then has a known outcome.
@@ -283,6 +308,7 @@ class Pipeline:
                     self._pace.sent(time.monotonic(), time.thread_time())
                     self._frames_written += 1
                     await call.write(frame)
+            self._end_limit = self._loop.call_later(STREAM_END_SECONDS_MAX, self._give_up_call)
             await call.done_writing()
         except (grpc.RpcError, asyncio.InvalidStateError):
             return  # the stream is over; whoever reads it learns why
@@ -296,6 +322,8 @@ class Pipeline:
             self._idle = True
             self._work.set()
         else:
+            # Those who wait without a limit of time, and go away, have no deadline.
+            self._expire()
             self._idle_check = self._loop.call_later(
                 STREAM_IDLE_SECONDS_MAX, self._check_idle, self._frames_written
             )

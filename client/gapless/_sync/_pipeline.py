@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from gapless._command_queue import CommandQueue
+from gapless._command_queue import UNWANTED_SECONDS_MAX, CommandQueue
 from gapless._commands import PendingCommand
 from gapless._error_decoding import from_failed_call, plain_error
 from gapless._options import (
@@ -24,6 +24,7 @@ from gapless._options import (
     PIPELINE_PATH,
     QUEUE_BYTES_MAX,
     QUEUE_COMMANDS_MAX,
+    STREAM_END_SECONDS_MAX,
     STREAM_IDLE_SECONDS_MAX,
 )
 from gapless._retry import wait_seconds
@@ -75,10 +76,33 @@ class Waiter:
 
 
 class _Stream:
-    """What the reader of a stream tells its writer; under the lock of the pipeline."""
+    """What those at a stream tell each other; under the lock of the pipeline."""
 
     def __init__(self) -> None:
         self.is_over = False
+        self.is_given_up = False
+        self.call: Any = None
+        self._end_limit: threading.Timer | None = None
+
+    def give_up(self) -> None:
+        """Ends a stream that says nothing."""
+        self.is_given_up = True
+        if self.call is not None:
+            self.call.cancel()
+
+    def limit_end(self, seconds: float) -> None:
+        """Gives it up if it has not ended in so long, now that nothing more is written."""
+        self._end_limit = threading.Timer(seconds, self.give_up)
+        self._end_limit.daemon = True
+        self._end_limit.start()
+
+    def end(self) -> None:
+        """Runs once it is over."""
+        self.is_over = True
+        if self._end_limit is not None:
+            self._end_limit.cancel()
+        if self.call is not None:
+            self.call.cancel()
 
 
 class Pipeline:
@@ -102,6 +126,7 @@ class Pipeline:
         )
         self._streaming: threading.Thread | None = None
         self._call: Any = None
+        self._stream: _Stream | None = None
         self._failures = 0
         self._closed = threading.Event()
 
@@ -133,9 +158,15 @@ class Pipeline:
                 self._streaming.start()
         while not waiter.wait(command.deadline - time.monotonic()):
             with self._lock:
-                self._queue.expire(time.monotonic())
-                self._room.notify_all()
+                self._expire()
         return waiter.result()
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        self._queue.expire(now)
+        if self._stream is not None and self._queue.is_stuck(now):
+            self._stream.give_up()
+        self._room.notify_all()
 
     def _wait_for_room(self, command: PendingCommand) -> None:
         seconds_left = command.deadline - time.monotonic()
@@ -195,28 +226,29 @@ class Pipeline:
     def _run_stream(self) -> None:
         """Runs one stream until it is idle; raises the error that it broke with."""
         stream = _Stream()
-        call: Any = None
         try:
             self._reach()
-            call = self._open_call(self._frames(stream), metadata=self._metadata)
-            self._let_close_cancel(call)
-            for response in call:
+            stream.call = self._open_call(self._frames(stream), metadata=self._metadata)
+            self._let_close_cancel(stream.call)
+            self._stream = stream
+            for response in stream.call:
                 with self._lock:
                     for command, error in self._queue.answer(response):
                         command.waiter.set_exception(error)
                     self._failures = 0
                     self._work.notify_all()
                     self._room.notify_all()
-            if self._queue.is_under_way():
-                raise plain_error(grpc.StatusCode.UNAVAILABLE, "it ended the stream", self._address)
         except grpc.RpcError as failed:
-            raise from_failed_call(failed_call(failed), self._address) from failed
+            if not stream.is_given_up:
+                raise from_failed_call(failed_call(failed), self._address) from failed
         finally:
             with self._lock:
-                stream.is_over = True
+                self._stream = None
+                stream.end()
                 self._work.notify_all()
-            if call is not None:
-                call.cancel()
+        if self._queue.is_under_way():
+            how = "it owes an answer" if stream.is_given_up else "it ended the stream"
+            raise plain_error(grpc.StatusCode.UNAVAILABLE, how, self._address)
 
     def _reach(self) -> None:
         """Raises if the service is not there: what was never sent then has a known outcome."""
@@ -252,7 +284,13 @@ class Pipeline:
             frame = self._queue.next_frame()
             if frame is not None:
                 return frame
-            woken = self._work.wait(STREAM_IDLE_SECONDS_MAX)
-            if not woken and self._queue.is_empty():
+            is_owed = self._queue.is_under_way()
+            woken = self._work.wait(UNWANTED_SECONDS_MAX if is_owed else STREAM_IDLE_SECONDS_MAX)
+            if woken:
+                continue
+            if is_owed:
+                self._expire()
+            elif self._queue.is_empty():
+                stream.limit_end(STREAM_END_SECONDS_MAX)
                 return None
         return None
