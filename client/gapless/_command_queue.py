@@ -194,28 +194,30 @@ class CommandQueue:
     def stream_broke(self, error: GaplessError, now: float) -> None:
         """Takes back what was under way, to be sent again; fails what is not to be sent again.
 
-        A break with nothing under way means that the service was not reached, or that it refused
-        the stream: then it counts as an attempt of every waiting command. A break because the queue
-        was stuck is no attempt of those who still wait.
+        What waits has nothing to do with it, and goes on the next stream; but a break with nothing
+        under way means that the service was not reached, or that it refused the stream: then it
+        counts as an attempt of every waiting command, or fails them. A break because the queue was
+        stuck is no attempt of those who still wait.
         """
         attempted = self._under_way()
         outcome_open = break_leaves_outcome_open(error)
         for command in attempted:
             command.outcome_open = command.outcome_open or outcome_open
         waiting = self._waiting
-        commands = attempted + waiting
+        commands = attempted or waiting
+        unconcerned = waiting if attempted else []
         retryable = is_retryable(error)
         if attempted and frame_did_not_pass(error):
             # No attempt of anything but a command that was alone.
             retryable = True
             if len(attempted) == 1:
                 attempted[0].fail(error)
-                commands = waiting
+                commands = []
             else:
                 self._make_frames_smaller(error)
         else:
             attempts = 0 if self.is_stuck(now) else 1
-            for command in attempted or waiting:
+            for command in commands:
                 command.attempts += attempts
                 command.last_error = error
         self._clear()
@@ -226,6 +228,8 @@ class CommandQueue:
                 self.add(command)
             else:
                 command.fail(error)
+        for command in unconcerned:
+            self.add(command)
 
     def _make_frames_smaller(self, error: GaplessError) -> None:
         """Lets frames hold less than those under way, one of which did not pass.

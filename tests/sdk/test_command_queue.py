@@ -130,13 +130,31 @@ def test_a_service_that_is_not_reached_is_an_attempt_of_all_that_waits() -> None
     assert names(queue.next_frame()) == ["twice"]
 
 
+def test_g5_a_stream_that_breaks_for_good_fails_only_what_was_under_way() -> None:
+    under_way, waiting = pending("1"), pending("2", attempts_max=1)
+    queue = queue_of(under_way)
+    queue.next_frame()
+    queue.add(waiting)
+
+    queue.stream_broke(errors.InternalError("a frame was not answered"), now=0.0)
+
+    error = caller(under_way).error
+    assert isinstance(error, errors.InternalError)
+    assert error.outcome_unknown is True
+    # It may have been something about that frame.
+    assert names(queue.next_frame()) == ["2"]
+
+
 def test_a_stream_that_is_refused_for_good_fails_everything() -> None:
     under_way, waiting = pending("1"), pending("2")
     queue = queue_of(under_way)
     queue.next_frame()
     queue.add(waiting)
 
-    queue.stream_broke(errors.InvalidField("gapless-namespace: is not a name"), now=0.0)
+    # When the next stream is refused as well, before anything was sent on it
+    refused = errors.InvalidField("gapless-namespace: is not a name")
+    queue.stream_broke(refused, now=0.0)
+    queue.stream_broke(refused, now=0.0)
 
     assert queue.is_empty()
     for command in (under_way, waiting):

@@ -31,8 +31,8 @@ BUGS = (
         (
             Edit(
                 _QUEUE,
-                "        commands = attempted + waiting\n",
-                "        commands = waiting\n",
+                "        commands = attempted or waiting\n",
+                "        commands = [] if attempted else waiting\n",
             ),
         ),
         (f"{_QUEUE_TESTS}::test_after_a_break_all_goes_again_in_order_and_in_the_same_bytes",),
