@@ -1,10 +1,11 @@
-"""On asyncio: commands that rest between two attempts, and those that stand in line for room."""
+"""Commands that rest between two attempts, and those that stand in line for room."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 
+import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as PackedAny
 from google.rpc import error_details_pb2, status_pb2
@@ -12,7 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 from gapless import AsyncClient, ClientClosedError, errors
 from gapless.v1.commands_pb2 import CommandError
 from gapless.v1.messages_pb2 import PostMessageResponse
-from tests.sdk.fake_service import FakeService, Hold, Refuse
+from tests.sdk.conftest import Connect
+from tests.sdk.fake_service import Break, FakeService, Hold, Refuse
 
 
 def full(delay_ms: int) -> Refuse:
@@ -59,17 +61,41 @@ async def test_a_caller_who_goes_away_between_attempts_is_not_sent_again(
     assert gone.cancelled()
 
 
-async def test_closing_fails_what_rests_between_attempts_at_once() -> None:
-    with FakeService([full(delay_ms=60_000)]) as service:
-        client = AsyncClient(service.address, timeout=100.0)
+@pytest.mark.parametrize(("earlier", "is_open"), [([], False), ([Break(applied=True)], True)])
+async def test_g8_closing_fails_what_rests_between_attempts_at_once(
+    connect: Connect, earlier: list[Break], is_open: bool
+) -> None:
+    # Given a command that was refused for a while, perhaps after a stream had broken under it
+    with FakeService([*earlier, full(delay_ms=60_000), full(delay_ms=60_000)]) as service:
+        client = connect(service.address, timeout=100.0)
         resting = post(client, "resting")
+        await asyncio.to_thread(service.wait_for_frames, len(earlier) + 1)
         await frame_refused(post(client, "impatient", timeout=20.0))
 
         await client.close()
 
         with pytest.raises(ClientClosedError) as raised:
             await asyncio.wait_for(resting, 10.0)
-    assert (raised.value.request_id, raised.value.outcome_unknown) == ("resting", False)
+    assert (raised.value.request_id, raised.value.outcome_unknown) == ("resting", is_open)
+
+
+async def test_closing_ends_the_rest_of_a_read_between_attempts(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gapless._retry.BACKOFF_SECONDS_FIRST", 60.0)
+    monkeypatch.setattr("gapless._retry.RECONNECT_SECONDS_MAX", 60.0)
+    with FakeService(reads=[grpc.StatusCode.UNAVAILABLE]) as service:
+        client = connect(service.address, timeout=100.0)
+        resting = asyncio.create_task(client.operations.server_info())
+        await asyncio.to_thread(service.wait_for_reads, 1)
+        # A read that comes after the answer of the first, on the same connection.
+        with pytest.raises(errors.UnimplementedError):
+            await client.operations.server_info()
+
+        await client.close()
+
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(resting, 10.0)
 
 
 async def test_g7_what_is_sent_again_waits_for_room_like_all_others(

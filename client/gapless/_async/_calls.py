@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from gapless._async._connection import Connection
 from gapless._async._pipeline import Pipeline
-from gapless._async._transport import Answer, ResponseStream, RpcError, failed_call, sleep
+from gapless._async._transport import Answer, ResponseStream, RpcError, failed_call
 from gapless._commands import (
     SENT_BYTES_MAX,
     CommandKind,
@@ -179,7 +179,7 @@ class Calls:
                 )
                 if wait is None:
                     raise error from failed
-            await sleep(wait)
+            await self.connection.closing.rest(wait)
 
     def stream(self, kind: QueryKind[ResponseT], request: Request) -> ResponseStream[ResponseT]:
         """Opens a stream of responses, without a deadline."""

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from gapless._async._pipeline import Pipeline
 from gapless._async._transport import (
     Channel,
+    Closing,
     Home,
     ResponseStream,
     answered,
@@ -46,6 +47,7 @@ class Connection:
         # Asked for every command; what is wrong, if something is, says `channel`.
         self.is_usable = True
         self._forked = False
+        self.closing = Closing()
         # A pipeline lives as long as a view of the client uses it or it has commands.
         self._pipelines: weakref.WeakValueDictionary[CallMetadata, Pipeline] = (
             weakref.WeakValueDictionary()
@@ -127,6 +129,7 @@ class Connection:
             if not self.is_usable:
                 return
             self.is_usable = False
+            self.closing.begin()
             pipelines = list(self._pipelines.values())
         try:
             for pipeline in pipelines:

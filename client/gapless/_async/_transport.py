@@ -1,7 +1,8 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Closing``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and
+``RpcError``.
 """
 
 from __future__ import annotations
@@ -51,6 +52,23 @@ class Home:
         process.
         """
         return self.loop.is_running() and self._thread == threading.get_ident()
+
+
+class Closing:
+    """Tells those who rest between two attempts that their client is being closed."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.Event()
+
+    def begin(self) -> None:
+        """Ends every rest."""
+        self._begun.set()
+
+    async def rest(self, seconds: float) -> None:
+        """Waits so long, or until the client is closed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._begun.wait()
 
 
 def open_channel(options: ConnectionOptions) -> Channel:

@@ -28,7 +28,7 @@ from gapless._queries import QueryKind, Request
 from gapless._retry import calls_leave_outcome_open, seconds_before_retry
 from gapless._sync._connection import Connection
 from gapless._sync._pipeline import Pipeline
-from gapless._sync._transport import Answer, ResponseStream, RpcError, failed_call, sleep
+from gapless._sync._transport import Answer, ResponseStream, RpcError, failed_call
 from gapless.errors import GaplessError
 from gapless.v1.commands_pb2 import ExecuteRequest, ExecuteResponse
 
@@ -178,7 +178,7 @@ class Calls:
                 )
                 if wait is None:
                     raise error from failed
-            sleep(wait)
+            self.connection.closing.rest(wait)
 
     def stream(self, kind: QueryKind[ResponseT], request: Request) -> ResponseStream[ResponseT]:
         """Opens a stream of responses, without a deadline."""

@@ -28,7 +28,7 @@ from gapless._options import (
     STREAM_IDLE_SECONDS_MAX,
 )
 from gapless._retry import wait_seconds
-from gapless._sync._transport import Channel, failed_call, sleep
+from gapless._sync._transport import Channel, failed_call
 from gapless._usage_errors import closed_error
 from gapless.errors import DeadlineExceededError, GaplessError, InternalError
 from gapless.metadata import CallMetadata
@@ -139,7 +139,8 @@ class Pipeline:
                 wait = command.seconds_before_retry(error)
                 if wait is None:
                     raise
-            sleep(wait)
+            # Closing ends the rest; then `_run_once` says so.
+            self._closed.wait(wait)
 
     def _run_once(self, command: PendingCommand) -> Any:
         waiter = Waiter()
@@ -147,7 +148,9 @@ class Pipeline:
             while not self._queue.has_room():
                 self._wait_for_room(command)
             if self._closed.is_set():
-                raise closed_error()
+                raise closed_error().for_request(
+                    command.request_id, outcome_unknown=command.outcome_open
+                )
             command.waiter = waiter
             self._queue.add(command)
             self._work.notify_all()

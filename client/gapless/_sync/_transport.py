@@ -1,11 +1,13 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and ``RpcError``.
+``Answer``, ``Closing``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and
+``RpcError``.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
@@ -37,6 +39,21 @@ class Home:
     def is_here(self) -> bool:
         """Always."""
         return True
+
+
+class Closing:
+    """Tells those who rest between two attempts that their client is being closed."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+
+    def begin(self) -> None:
+        """Ends every rest."""
+        self._begun.set()
+
+    def rest(self, seconds: float) -> None:
+        """Waits so long, or until the client is closed."""
+        self._begun.wait(seconds)
 
 
 def open_channel(options: ConnectionOptions) -> Channel:
