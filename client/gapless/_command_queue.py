@@ -21,7 +21,12 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from gapless._commands import PendingCommand
-from gapless._retry import break_leaves_outcome_open, frame_did_not_pass, is_retryable
+from gapless._retry import (
+    break_leaves_outcome_open,
+    frame_did_not_pass,
+    hides_the_status,
+    is_retryable,
+)
 from gapless.errors import GaplessError, InternalError
 from gapless.v1 import commands_pb2
 
@@ -77,6 +82,8 @@ class CommandQueue:
         self._frame_commands_max = FRAME_COMMANDS_MAX
         self._frame_bytes_max = FRAME_BYTES_MAX
         self._frames_in_flight_max = FRAMES_IN_FLIGHT_MAX
+        # Whether why the last stream broke is not known, and shall be learned from the next.
+        self.listens_first = False
         # Whether halves paid when the last frame left.
         self._halves_paid = False
         self._in_flight_commands = 0
@@ -175,6 +182,7 @@ class CommandQueue:
         frame = self._in_flight.popleft()
         self._unwanted_since = None
         self._frames_in_flight_max = FRAMES_IN_FLIGHT_MAX
+        self.listens_first = False
         self._in_flight_commands -= expected
         self._in_flight_bytes -= frame.size
         self._note_room()
@@ -197,7 +205,7 @@ class CommandQueue:
         What waits has nothing to do with it, and goes on the next stream; but a break with nothing
         under way means that the service was not reached, or that it refused the stream: then it
         counts as an attempt of every waiting command, or fails them. A break because the queue was
-        stuck is no attempt of those who still wait.
+        stuck is no attempt of those who still wait; nor is one that hides its status, once.
         """
         attempted = self._under_way()
         outcome_open = break_leaves_outcome_open(error)
@@ -216,7 +224,12 @@ class CommandQueue:
             else:
                 self._make_frames_smaller(error)
         else:
-            attempts = 0 if self.is_stuck(now) else 1
+            is_hidden = hides_the_status(error)
+            attempts = 0 if self.is_stuck(now) or (is_hidden and not self.listens_first) else 1
+            self.listens_first = is_hidden
+            if is_hidden:
+                # No second frame is written then while the first may end the stream.
+                self._frames_in_flight_max = 1
             for command in commands:
                 command.attempts += attempts
                 command.last_error = error

@@ -22,7 +22,8 @@ RECONNECT_SECONDS_MAX: Final = 0.5
 DELAY_SPREAD: Final = 0.25
 
 # How gRPC reports, as INTERNAL, a connection that broke while a message was received or sent.
-_BROKEN_TEXTS: Final = ("RST_STREAM", "Internal error from Core")
+_HIDING_TEXT: Final = "Internal error from Core"
+_BROKEN_TEXTS: Final = ("RST_STREAM", _HIDING_TEXT)
 
 # How gRPC says, as RESOURCE_EXHAUSTED, that it does not carry a message of this size.
 _TOO_LARGE_TEXT: Final = "message larger than max"
@@ -122,6 +123,14 @@ def break_leaves_outcome_open(error: GaplessError) -> bool:
         # The service refuses streams so, with a reason; gRPC breaks them off so, at any time.
         return not error.reason
     return error.code not in _STREAM_REFUSED
+
+
+def hides_the_status(error: GaplessError) -> bool:
+    """Whether gRPC says this in place of the status that a stream ended with.
+
+    It does so on asyncio, where a frame is written to a stream that the service has just ended.
+    """
+    return error.code is StatusCode.INTERNAL and error.message.endswith(_HIDING_TEXT)
 
 
 def frame_did_not_pass(error: GaplessError) -> bool:

@@ -9,6 +9,7 @@ written goes into the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -40,6 +41,9 @@ from gapless.v1 import commands_pb2
 # So many callers are let in at once when there is room again: their sizes are not known yet, so the
 # bytes of the queue may go beyond its limit by these.
 ENTERING_MAX: Final = 64
+# After a stream broke in a way that hides why, the next is listened to for so long before anything
+# is written: one that is refused says so within a round trip.
+LISTENING_SECONDS_MAX: Final = 0.5
 
 _Call = grpc.aio.StreamStreamCall[bytes, commands_pb2.PipelineResponse]
 
@@ -299,7 +303,11 @@ class Pipeline:
         self._idle = False
         self._check_idle(frames_written_before=-1)
         try:
+            if self._queue.listens_first:
+                await self._listen(call)
             while not self._idle:
+                if call.done():
+                    return  # what is not written has a known outcome
                 self._work.clear()
                 frame = self._queue.next_frame(halves_pay=self._pace.halves_pay)
                 if frame is None:
@@ -315,6 +323,12 @@ class Pipeline:
         finally:
             if self._idle_check is not None:
                 self._idle_check.cancel()
+
+    async def _listen(self, call: _Call) -> None:
+        """Waits for a stream to be refused, if it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LISTENING_SECONDS_MAX):
+                await call.code()
 
     def _check_idle(self, frames_written_before: int) -> None:
         """Looks now and then, rather than keeping a timer anew for every frame."""
