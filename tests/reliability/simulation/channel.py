@@ -26,6 +26,10 @@ class ClientCall:
         self._deserialize = deserialize
         self._status: Status | None = None
 
+    def done(self) -> bool:
+        """Says whether it is known to be over."""
+        return self._call.is_over
+
     async def write(self, data: bytes) -> None:
         """Sends a message."""
         if self._call.is_over:
