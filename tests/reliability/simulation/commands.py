@@ -266,6 +266,21 @@ def _batch(chance: random.Random, known: Known) -> Sending:
     return send
 
 
+def _redact_and_go_on(chance: random.Random, known: Known) -> Sending:
+    channel_id, message_id = _message(chance, known)
+    goes_on = chance.random() < 0.7
+
+    async def send(terms: Terms) -> Any:
+        async with terms.client.batch(request_id=terms.request_id, timeout=terms.timeout) as batch:
+            await batch.messages.edit(channel_id, message_id, f"before {terms.request_id}")
+            await batch.erasures.redact_message(channel_id, message_id, known.name)
+            if goes_on:
+                await batch.messages.edit(channel_id, message_id, f"after {terms.request_id}")
+        return batch
+
+    return send
+
+
 BATCH: Final = "batch"
 
 # How often each kind is drawn, and what draws one.
@@ -275,6 +290,7 @@ _KINDS: Final[dict[str, tuple[int, Callable[[random.Random, Known], Sending]]]] 
     "reply": (8, _reply),
     "edit": (6, _edit),
     "redact": (2, _redact),
+    "redact and go on": (2, _redact_and_go_on),
     "react": (8, _react),
     "join": (6, _join),
     "user settings": (5, _settings_of_user),
