@@ -161,6 +161,12 @@ def test_a_file_that_is_not_there_or_not_toml_is_refused(tmp_path: Path) -> None
         resolve({}, {}, _written(tmp_path, "port: 3000"))
 
 
+@pytest.mark.parametrize("text", ["[serve]\nport = 1", "[port]\na = 1", "serve.port = 1"])
+def test_a_table_in_the_file_is_refused_as_one(tmp_path: Path, text: str) -> None:
+    with pytest.raises(WrongSettings, match=r"has the table \[\w+\]; tables are not taken"):
+        resolve({}, {}, _written(tmp_path, text))
+
+
 def test_config_shows_each_value_and_where_it_came_from(file: Path) -> None:
     environment = {"GAPLESS_CONFIG": str(file), "GAPLESS_LOG_LEVEL": "debug"}
 
