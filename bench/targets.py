@@ -98,7 +98,7 @@ def _p2(figures: Figures) -> list[Target]:
     theirs = Shape(4, 32, MANY)
     more = (theirs, Shape(4, 256, MANY), Shape(1, 128, MANY))
     return [
-        _ratio("P2", "Redis, 4 x 32", 4, ours, figures.best("Redis", theirs)),
+        _ratio("P2", "4 x 256, to Redis 4 x 32", 4, ours, figures.best("Redis", theirs)),
         _ratio("P2", "PostgreSQL at its best", 8, ours, figures.best("PostgreSQL", *more)),
     ]
 
