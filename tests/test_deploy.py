@@ -42,6 +42,30 @@ def test_every_port_is_that_of_the_settings() -> None:
         assert set(ports) <= {str(Settings().port)}
 
 
+def test_the_image_is_built_from_sources_alone() -> None:
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    built = ("**/*.so", "service/gapless_server/compiled/*.c")
+
+    # The last line that fits decides.
+    assert all(ignored.index(line) > ignored.index("!service") for line in built)
+
+
+def test_the_image_of_kubernetes_is_asked_of_no_registry() -> None:
+    # There is none that has it, and without a tag each start would ask one.
+    assert re.search(
+        r"image: gapless\n(?: +#.*\n)* +imagePullPolicy: IfNotPresent\n",
+        (DEPLOY / "kubernetes.yaml").read_text(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("compose.yaml", "restart: unless-stopped"), ("gapless.service", "StartLimitIntervalSec=0")],
+)
+def test_no_supervisor_gives_up_on_a_service_that_was_not_stopped(name: str, line: str) -> None:
+    assert line in (DEPLOY / name).read_text()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not there")
 def test_systemd_knows_every_line_of_the_unit() -> None:
     unit = DEPLOY / "gapless.service"
