@@ -48,7 +48,7 @@ run: $(SERVER) ## Run the service on 127.0.0.1:4275, with its data in ./data
 test: $(DEV) $(PROTOS) $(NODE) ## Run all tests
 	@$(RUN) pytest -q -n 3 --dist loadfile
 
-soak-scenarios: $(DEV) ## Run every test of SCENARIOS.md TIMES times (100), and count
+soak-scenarios: $(DEV) ## Run every test of tests/scenarios TIMES times (100), and count
 	@$(BIN)/python tools/soak_scenarios.py --times $(TIMES)
 
 soak: $(DEV) ## Run every fault harness to its full numbers (hours); ONLY="kills hostile_proxy" for some, LANES=2
@@ -86,15 +86,24 @@ clean: ## Remove the virtual environments and what the tools left; never ./data
 GENERATORS := $(wildcard tools/make_errors.py tools/make_sync.py tools/make_sample_events.py \
 	tools/make_limits.py tools/make_reliability.py)
 
+# Told at once: pip would look through every older version of every package first.
+define REQUIRE_PYTHON
+@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gapless needs Python 3.11 or later, \
+and $(PYTHON) is %d.%d; name another: make PYTHON=python3.11" % sys.version_info[:2])'
+endef
+
 # Debian keeps the part of venv that installs pip in a package of its own; pip itself can install
 # into an environment that has none.
 $(VENV)/bin/python:
+	$(REQUIRE_PYTHON)
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV_PROTOS)/bin/python:
+	$(REQUIRE_PYTHON)
 	$(PYTHON) -m venv --without-pip $(VENV_PROTOS)
 
 $(VENV_BENCH)/bin/python:
+	$(REQUIRE_PYTHON)
 	$(PYTHON) -m venv --without-pip $(VENV_BENCH)
 
 $(SERVER): pyproject.toml $(COMPILED) | $(VENV)/bin/python
