@@ -1,4 +1,4 @@
-"""Runs every test of SCENARIOS.md many times in a row, and counts how often each passed.
+"""Runs every test of tests/scenarios many times in a row, and counts how often each passed.
 
 Run by ``make soak-scenarios``; ``TIMES=10`` runs each 10 times instead of 100. The whole list is
 run again and again, so that a test meets what the others left behind. Ends with 1 if any run of
