@@ -1,6 +1,6 @@
 """A program that uses a client, forks, and tells what the child saw; run by test_forks.
 
-Arguments: the colour and the address of a service.
+Arguments: the colour, or `opening`, and the address of a service.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 
 from gapless import AsyncClient, Client, GaplessError
-from gapless.v1.channels_pb2 import Channel
+from gapless._options import ConnectionOptions
+from gapless._sync._connection import Connection
+from gapless._sync._transport import Channel, open_channel
+from gapless.v1 import channels_pb2
 from gapless.v1.messages_pb2 import PostMessageResponse
 
 Told = dict[str, object]
@@ -60,6 +64,32 @@ def blocking(address: str) -> Told:
     return told
 
 
+def opening(address: str) -> Told:
+    """A child that begins while another thread opens the client's channel, and holds its lock."""
+    begun, forked = threading.Event(), threading.Event()
+
+    def opener(options: ConnectionOptions) -> Channel:
+        begun.set()
+        forked.wait(30.0)
+        return open_channel(options)
+
+    connection = Connection(ConnectionOptions(address, None, {}), opener)
+    thread = threading.Thread(target=connection.channel)
+    thread.start()
+    begun.wait(30.0)
+
+    def see() -> Told:
+        command = error_of(connection.channel)
+        connection.close()
+        return {"command": command, "closed": True}
+
+    told = run_in_child(see)
+    forked.set()
+    thread.join()
+    connection.close()
+    return told
+
+
 async def on_asyncio(address: str) -> Told:
     async with AsyncClient(address, namespace="forks") as client:
         await client.channels.create("general")
@@ -80,11 +110,14 @@ async def post(client: AsyncClient) -> PostMessageResponse:
     return await client.messages.post("general", "alice", "hello")
 
 
-async def get(client: AsyncClient) -> Channel:
+async def get(client: AsyncClient) -> channels_pb2.Channel:
     return await client.channels.get("general")
 
 
 if __name__ == "__main__":
     _, chosen, service = sys.argv
-    told = blocking(service) if chosen == "blocking" else asyncio.run(on_asyncio(service))
+    if chosen == "async":
+        told = asyncio.run(on_asyncio(service))
+    else:
+        told = {"blocking": blocking, "opening": opening}[chosen](service)
     sys.stdout.write(json.dumps(told))

@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 from gapless.testing import SubprocessServer
-from tests.sdk.colours import Colour
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 
-def _told_by(colour: Colour, **environment: str) -> dict[str, Any]:
+def _told_by(chosen: str, **environment: str) -> dict[str, Any]:
     with SubprocessServer(journal="memory") as server:
         program = subprocess.run(
-            [sys.executable, "-m", "tests.sdk.forking", colour, server.address],
+            [sys.executable, "-m", "tests.sdk.forking", chosen, server.address],
             capture_output=True,
             env=os.environ | environment,
             text=True,
@@ -37,6 +36,13 @@ def test_after_a_fork_the_child_needs_a_blocking_client_of_its_own() -> None:
         assert told[call].startswith("ClientForkedError")
         assert "create a new client in the child" in told[call]
     assert (told["fresh"], told["parent"]) == (1, 2)
+
+
+def test_closing_in_a_child_that_began_while_the_client_connected_does_not_hang() -> None:
+    told = _told_by("opening")
+
+    assert told["command"].startswith("ClientForkedError")
+    assert told["closed"] is True
 
 
 def test_after_a_fork_the_child_of_a_process_on_asyncio_is_told_to_spawn() -> None:

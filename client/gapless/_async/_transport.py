@@ -1,8 +1,8 @@
 """Channels, waiting and streams on asyncio; ``gapless._sync`` has the same for threads.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Closing``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and
-``RpcError``.
+``Answer``, ``ChannelClosed``, ``Closing``, ``Home``, ``answered``, ``open_channel``,
+``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 Channel = grpc.aio.Channel
 Stream = grpc.aio.UnaryStreamCall[Any, ResponseT]
 RpcError: Final = grpc.aio.AioRpcError
+# What gRPC raises where a call is begun on a channel that another task has closed.
+ChannelClosed: Final = grpc.aio.UsageError
 # What a method returns that is no coroutine itself, and is awaited.
 Answer = Awaitable[ResponseT]
 

@@ -16,6 +16,7 @@ from gapless._queries import QueryKind, Request, serialize
 from gapless._sync._pipeline import Pipeline
 from gapless._sync._transport import (
     Channel,
+    ChannelClosed,
     Closing,
     Home,
     ResponseStream,
@@ -81,9 +82,13 @@ class Connection:
 
     def _open(self) -> Channel:
         with self._opening:
-            if self._channel is None:
+            if not self.is_usable:
+                raise closed_error()
+            if self._channel is None or self._home is None:
                 self._home = Home()
                 self._channel = self._opener(self._options)
+            elif not self._home.is_here():
+                raise elsewhere_error()  # another event loop was first, a moment ago
             return self._channel
 
     def pipeline(self, metadata: CallMetadata) -> Pipeline:
@@ -106,24 +111,36 @@ class Connection:
     ) -> ResponseT:
         """One attempt of a read. Raises RpcError."""
         channel = self.channel()
-        method = self._methods.get(kind.path)
-        if method is None:
-            method = self._methods[kind.path] = channel.unary_unary(
-                kind.path,
-                request_serializer=serialize,
-                response_deserializer=kind.response.FromString,
+        try:
+            method = self._methods.get(kind.path)
+            if method is None:
+                method = self._methods[kind.path] = channel.unary_unary(
+                    kind.path,
+                    request_serializer=serialize,
+                    response_deserializer=kind.response.FromString,
+                )
+            response: ResponseT = answered(
+                method(request, timeout=timeout_seconds, metadata=metadata)
             )
-        response: ResponseT = answered(method(request, timeout=timeout_seconds, metadata=metadata))
+        except ChannelClosed:
+            self.channel()  # raises if the client was closed meanwhile
+            raise
         return response
 
     def stream(
         self, kind: QueryKind[ResponseT], request: Request, metadata: CallMetadata
     ) -> ResponseStream[ResponseT]:
         """Opens a stream of responses."""
-        return open_stream(self.channel(), kind, request, metadata)
+        try:
+            return open_stream(self.channel(), kind, request, metadata)
+        except ChannelClosed:
+            self.channel()  # raises if the client was closed meanwhile
+            raise
 
     def close(self) -> None:
         """Ends every call and stream. Again, or in a forked child: does nothing."""
+        if self._forked:
+            return  # without the lock, which a thread of the parent may have held
         with self._opening:
             if not self.is_usable:
                 return

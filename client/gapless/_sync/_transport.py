@@ -1,8 +1,8 @@
 """Channels, waiting and streams for threads; ``gapless._async`` has the same for asyncio.
 
 Written by hand in both colours, with one interface:
-``Answer``, ``Closing``, ``Home``, ``answered``, ``open_channel``, ``open_stream``, ``sleep`` and
-``RpcError``.
+``Answer``, ``ChannelClosed``, ``Closing``, ``Home``, ``answered``, ``open_channel``,
+``open_stream``, ``sleep`` and ``RpcError``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 
 Channel = grpc.Channel
 RpcError: Final = grpc.RpcError
+# What gRPC raises where a call is begun on a channel that another thread has closed.
+ChannelClosed: Final = ValueError
 # What a method returns that is awaited in the other colour: here it is there at once.
 Answer = Annotated[ResponseT, "at once"]
 
