@@ -113,3 +113,15 @@ async def test_a_command_that_no_service_takes_is_not_sent(
     assert (raised.value.request_id, raised.value.outcome_unknown) == ("large", False)
     assert (await beside).receipt.position == 1
     assert len(fake.sequences) == 1
+
+
+@pytest.mark.parametrize("wait", [0, 1])
+async def test_g7_nor_is_one_that_goes_alone_as_it_may_wait(
+    connect: Connect, fake: FakeService, wait: int
+) -> None:
+    client = connect(fake.address)
+
+    with pytest.raises(errors.CommandTooLarge, match="at most 2097152 are taken") as raised:
+        await client.locks.acquire("door", "x" * SENT_BYTES_MAX, wait=wait, request_id="large")
+
+    assert (raised.value.request_id, raised.value.outcome_unknown) == ("large", False)

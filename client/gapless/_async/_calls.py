@@ -119,12 +119,14 @@ class Calls:
         """
         if timeout is None:
             timeout = self.options.timeout_seconds + wait_seconds
-        command = new_command(**{kind.field: request}, guards=self.options.guards)
+        execute = ExecuteRequest(
+            command=new_command(**{kind.field: request}, guards=self.options.guards)
+        )
+        if (size := execute.ByteSize()) > SENT_BYTES_MAX:
+            raise too_large_error(request.request_id, size)
         failures: list[GaplessError] = []
         try:
-            response = await self._call(
-                _EXECUTE, ExecuteRequest(command=command), timeout, failures
-            )
+            response = await self._call(_EXECUTE, execute, timeout, failures)
         except GaplessError as error:
             raise error.for_request(
                 request.request_id, outcome_unknown=calls_leave_outcome_open(failures)
