@@ -23,7 +23,8 @@ DELAY_SPREAD: Final = 0.25
 
 # How gRPC reports, as INTERNAL, a connection that broke while a message was received or sent.
 _HIDING_TEXT: Final = "Internal error from Core"
-_BROKEN_TEXTS: Final = ("RST_STREAM", _HIDING_TEXT)
+_RESET_TEXT: Final = "RST_STREAM"
+_BROKEN_TEXTS: Final = (_RESET_TEXT, _HIDING_TEXT)
 
 # How gRPC says, as RESOURCE_EXHAUSTED, that it does not carry a message of this size.
 _TOO_LARGE_TEXT: Final = "message larger than max"
@@ -122,6 +123,9 @@ def break_leaves_outcome_open(error: GaplessError) -> bool:
     if error.code is StatusCode.RESOURCE_EXHAUSTED:
         # The service refuses streams so, with a reason; gRPC breaks them off so, at any time.
         return not error.reason
+    if not error.reason and _RESET_TEXT in error.message:
+        # A stream that was cut off, at any time; gRPC gives some codes of HTTP/2 such a status.
+        return True
     return error.code not in _STREAM_REFUSED
 
 

@@ -125,6 +125,7 @@ def test_only_an_open_refusal_leaves_the_outcome_open(error: GaplessError, is_op
         (errors.InvalidField("gapless-namespace"), False),
         (_plain(StatusCode.UNIMPLEMENTED), False),
         (_plain(StatusCode.PERMISSION_DENIED), False),
+        (_plain(StatusCode.PERMISSION_DENIED, "Received RST_STREAM with error code 12"), True),
         (_plain(StatusCode.RESOURCE_EXHAUSTED), True),
     ],
 )
