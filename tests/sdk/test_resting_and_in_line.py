@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 
 import grpc
@@ -144,3 +145,53 @@ async def test_g7_who_is_let_in_and_goes_away_leaves_the_room_to_the_next(
             assert (await asyncio.wait_for(line[1], 10.0)).receipt.position == 2
     assert line[0].cancelled()
     assert list(service.sequences) == ["first", "third"]
+
+
+async def test_g7_a_timeout_of_centuries_is_no_limit_in_line_either(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given room for one, which is taken
+    for pipeline in ("gapless._async._pipeline", "gapless._sync._pipeline"):
+        monkeypatch.setattr(f"{pipeline}.QUEUE_COMMANDS_MAX", 1)
+    with FakeService([Hold()]) as service:
+        client = connect(service.address)
+        first = post(client, "first")
+        await asyncio.to_thread(service.wait_for_frames, 1)
+
+        # When another stands in line, longer than somebody who came after it
+        patient = post(client, "patient", timeout=1e10)
+        with pytest.raises(errors.DeadlineExceededError):
+            await post(client, "impatient", timeout=0.1)
+        service.release()
+
+        await first
+        assert (await patient).receipt.position == 2
+
+
+async def test_g7_who_goes_away_in_line_leaves_nothing_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def left_in_line() -> int:
+        gc.collect()
+        return sum(type(each) is asyncio.Future and each.cancelled() for each in gc.get_objects())
+
+    monkeypatch.setattr("gapless._async._pipeline.QUEUE_COMMANDS_MAX", 1)
+    with FakeService([Hold()]) as service:
+        async with AsyncClient(service.address) as client:
+            # Given room for one, which is taken
+            first = post(client, "first")
+            await asyncio.to_thread(service.wait_for_frames, 1)
+            before = left_in_line()
+
+            # When a hundred come to stand in line, and all go away
+            gone = [post(client, f"gone-{index}") for index in range(100)]
+            await asyncio.sleep(0)
+            for each in gone:
+                each.cancel()
+            await asyncio.wait(gone)
+            del gone, each
+
+            assert left_in_line() - before < 100
+            service.release()
+            await first
+    assert list(service.sequences) == ["first"]

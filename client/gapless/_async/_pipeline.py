@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Any, Final
 
@@ -68,7 +68,8 @@ class Pipeline:
         self._queue = CommandQueue(
             address, commands_max=QUEUE_COMMANDS_MAX, bytes_max=QUEUE_BYTES_MAX
         )
-        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
+        # In the order in which they came; who goes away leaves the line wherever it stands.
+        self._waiting_for_room: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         # Let in, and not there yet.
         self._entering = 0
         # Commands that were refused, and the tasks that send them again after a while.
@@ -130,7 +131,7 @@ class Pipeline:
             self._enqueue(command)
             return
         room: asyncio.Future[None] = self._loop.create_future()
-        self._waiting_for_room.append(room)
+        self._waiting_for_room[room] = None
         try:
             async with asyncio.timeout(_finite(command.deadline - time.monotonic())):
                 await room
@@ -143,6 +144,7 @@ class Pipeline:
                 outcome_unknown=command.outcome_open,
             ) from None
         finally:
+            self._waiting_for_room.pop(room, None)
             if room.done() and not room.cancelled():
                 # Whether it came in or was cancelled on the way, the next in line may come.
                 self._entering -= 1
@@ -155,7 +157,7 @@ class Pipeline:
             and self._entering < ENTERING_MAX
             and (self._closed or self._queue.has_room(beside=self._entering))
         ):
-            room = self._waiting_for_room.popleft()
+            room, _ = self._waiting_for_room.popitem(last=False)
             if not room.done():
                 self._entering += 1
                 room.set_result(None)

@@ -173,7 +173,7 @@ class Pipeline:
 
     def _wait_for_room(self, command: PendingCommand) -> None:
         seconds_left = command.deadline - time.monotonic()
-        limit = None if math.isinf(seconds_left) else seconds_left
+        limit = None if math.isinf(seconds_left) else min(seconds_left, threading.TIMEOUT_MAX)
         if seconds_left <= 0 or not self._room.wait(limit):
             raise DeadlineExceededError(
                 f"the command could not be sent to {self._address} within the timeout: the client"
