@@ -16,7 +16,9 @@ from gapless._async._transport import open_channel as open_async_channel
 from gapless._options import ConnectionOptions
 from gapless._queries import QueryKind
 from gapless._sync._connection import Connection
+from gapless.testing import InProcessServer
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
+from tests.sdk.conftest import Connect
 
 OPTIONS = ConnectionOptions("127.0.0.1:1", None, {})
 READ = QueryKind("OperationsService.GetServerInfo", GetServerInfoResponse)
@@ -109,3 +111,16 @@ def test_of_two_event_loops_that_use_a_client_at_once_the_second_is_told_so() ->
     asyncio.run(use_first())
 
     assert len(told) == 1
+
+
+async def test_g5_idle_streams_make_room_for_one_that_finds_no_place(connect: Connect) -> None:
+    # Given a service that takes one stream, which a client has for one namespace and does not use
+    with InProcessServer(journal="memory", pipeline_streams_max=1) as server:
+        client = connect(server.address, timeout=30.0)
+        first, second = client.with_namespace("first"), client.with_namespace("second")
+        await first.channels.create("general")
+
+        # Then it may use another
+        await second.channels.create("general")
+
+        await client.close()

@@ -98,8 +98,17 @@ class Connection:
                 raise closed_error()
             pipeline = self._pipelines.get(metadata)
             if pipeline is None:
-                pipeline = self._pipelines[metadata] = Pipeline(channel, metadata, self.address)
+                pipeline = self._pipelines[metadata] = Pipeline(
+                    channel, metadata, self.address, self._end_idle_streams
+                )
             return pipeline
+
+    def _end_idle_streams(self) -> None:
+        """Gives places back to the service, for a stream that found none."""
+        with self._opening:
+            pipelines = list(self._pipelines.values())
+        for pipeline in pipelines:
+            pipeline.end_if_idle()
 
     async def call(
         self,

@@ -13,7 +13,7 @@ import contextlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -34,7 +34,7 @@ from gapless._options import (
 from gapless._pace import Pace
 from gapless._retry import wait_seconds
 from gapless._usage_errors import closed_error, elsewhere_error
-from gapless.errors import DeadlineExceededError, GaplessError, InternalError
+from gapless.errors import DeadlineExceededError, GaplessError, InternalError, TooManyStreams
 from gapless.metadata import CallMetadata
 from gapless.v1 import commands_pb2
 
@@ -51,11 +51,19 @@ _Call = grpc.aio.StreamStreamCall[bytes, commands_pb2.PipelineResponse]
 class Pipeline:
     """Runs the commands of one namespace and caller; used on one event loop."""
 
-    def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        metadata: CallMetadata,
+        address: str,
+        end_idle_streams: Callable[[], None],
+    ) -> None:
+        """`end_idle_streams` ends those of all pipelines of the client; for want of places."""
         self._home = Home()
         self._loop = self._home.loop
         self._metadata = metadata
         self._address = address
+        self._end_idle_streams = end_idle_streams
         self._channel = channel
         # Frames are bytes already, so there is nothing to serialize.
         self._open_call: grpc.aio.StreamStreamMultiCallable[
@@ -162,6 +170,12 @@ class Pipeline:
                 self._entering += 1
                 room.set_result(None)
 
+    def end_if_idle(self) -> None:
+        """Ends the stream, if there is nothing to send; the next command opens another."""
+        if self._queue.is_empty():
+            self._idle = True
+            self._work.set()
+
     async def close(self) -> None:
         """Fails what has no answer yet, and ends the stream."""
         self._closed = True
@@ -242,6 +256,8 @@ class Pipeline:
         self._failures += 1
         self._queue.stream_broke(error, time.monotonic())
         self._give_room()
+        if isinstance(error, TooManyStreams):
+            self._end_idle_streams()
         if not self._queue.is_empty():
             await sleep(wait_seconds(error, self._failures, random.random()))  # noqa: S311
 

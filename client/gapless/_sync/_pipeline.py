@@ -11,7 +11,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -30,7 +30,7 @@ from gapless._options import (
 from gapless._retry import wait_seconds
 from gapless._sync._transport import Channel, failed_call
 from gapless._usage_errors import closed_error
-from gapless.errors import DeadlineExceededError, GaplessError, InternalError
+from gapless.errors import DeadlineExceededError, GaplessError, InternalError, TooManyStreams
 from gapless.metadata import CallMetadata
 from gapless.v1 import commands_pb2
 
@@ -80,6 +80,8 @@ class _Stream:
 
     def __init__(self) -> None:
         self.is_over = False
+        # Once there is nothing to send any more.
+        self.is_to_end = False
         self.is_given_up = False
         self.call: Any = None
         self._end_limit: threading.Timer | None = None
@@ -108,9 +110,17 @@ class _Stream:
 class Pipeline:
     """Runs the commands of one namespace and caller; used by any number of threads."""
 
-    def __init__(self, channel: Channel, metadata: CallMetadata, address: str) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        metadata: CallMetadata,
+        address: str,
+        end_idle_streams: Callable[[], None],
+    ) -> None:
+        """`end_idle_streams` ends those of all pipelines of the client; for want of places."""
         self._metadata = metadata
         self._address = address
+        self._end_idle_streams = end_idle_streams
         # Frames are bytes already, so there is nothing to serialize.
         self._open_call: grpc.StreamStreamMultiCallable[bytes, commands_pb2.PipelineResponse] = (
             channel.stream_stream(
@@ -182,6 +192,13 @@ class Pipeline:
                 outcome_unknown=command.outcome_open,
             )
 
+    def end_if_idle(self) -> None:
+        """Ends the stream, if there is nothing to send; the next command opens another."""
+        with self._lock:
+            if self._stream is not None and self._queue.is_empty():
+                self._stream.is_to_end = True
+                self._work.notify_all()
+
     def close(self) -> None:
         """Fails what has no answer yet, and ends the stream."""
         with self._lock:
@@ -224,6 +241,8 @@ class Pipeline:
             self._room.notify_all()
             if self._queue.is_empty():
                 return
+        if isinstance(error, TooManyStreams):
+            self._end_idle_streams()
         self._closed.wait(wait_seconds(error, self._failures, random.random()))  # noqa: S311
 
     def _run_stream(self) -> None:
@@ -286,14 +305,16 @@ class Pipeline:
         while not stream.is_over:
             frame = self._queue.next_frame()
             if frame is not None:
+                stream.is_to_end = False
                 return frame
             is_owed = self._queue.is_under_way()
-            woken = self._work.wait(UNWANTED_SECONDS_MAX if is_owed else STREAM_IDLE_SECONDS_MAX)
-            if woken:
+            if stream.is_to_end and not is_owed:
+                stream.limit_end(STREAM_END_SECONDS_MAX)
+                return None
+            if self._work.wait(UNWANTED_SECONDS_MAX if is_owed else STREAM_IDLE_SECONDS_MAX):
                 continue
             if is_owed:
                 self._expire()
-            elif self._queue.is_empty():
-                stream.limit_end(STREAM_END_SECONDS_MAX)
-                return None
+            else:
+                stream.is_to_end = True
         return None
