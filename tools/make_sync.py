@@ -20,7 +20,7 @@ SOURCE = ROOT / "client/gapless/_async"
 TARGET = ROOT / "client/gapless/_sync"
 
 # These wait, each colour in its own way; they have one interface.
-BY_HAND = {"__init__.py", "_holding.py", "_pipeline.py", "_transport.py"}
+BY_HAND = {"__init__.py", "_giving_back.py", "_holding.py", "_pipeline.py", "_transport.py"}
 BY_HAND_IN_TARGET = BY_HAND | {"_watchdog.py"}
 
 # Applied in this order to the whole text, docstrings included.

@@ -43,6 +43,19 @@ def default_holder_id() -> str:
     return socket.gethostname()[: _HOLDER_CHARACTERS_MAX - len(process)] + process
 
 
+def may_have_acquired(error: BaseException) -> bool:
+    """Whether the lock may be held, or come to be, though acquiring it ended so."""
+    if isinstance(error, GaplessError):
+        return error.outcome_unknown
+    # A mistake in the arguments is found before anything is sent; all else broke it off.
+    return not isinstance(error, (TypeError, ValueError))
+
+
+def may_come_to_pass(error: GaplessError) -> bool:
+    """Whether a renewal or release that ended so is worth another one."""
+    return is_retryable(error) or error.outcome_unknown
+
+
 class Hold:
     """One holding of a lock."""
 
@@ -78,7 +91,7 @@ class Hold:
 
     def renewal_failed(self, error: GaplessError, now: float) -> None:
         """Counts the lock as lost, unless it is still held and a renewal may come to pass."""
-        if self.seconds_sure(now) > 0 and (is_retryable(error) or error.outcome_unknown):
+        if self.seconds_sure(now) > 0 and may_come_to_pass(error):
             self._pause_end = now + RENEWAL_PAUSE_SECONDS
         else:
             self.lose(error)

@@ -19,11 +19,17 @@ import grpc.aio
 
 from gapless.v1 import commands_pb2
 from gapless.v1.commands_pb2 import CommandError, CommandResult, PipelineRequest, PipelineResponse
-from gapless.v1.events_pb2 import WatchRequest, WatchResponse
+from gapless.v1.events_pb2 import (
+    GetRequestRequest,
+    GetRequestResponse,
+    WatchRequest,
+    WatchResponse,
+)
 
 PIPELINE = "/gapless.v1.CommandService/Pipeline"
 READ = "/gapless.v1.OperationsService/GetServerInfo"
 WATCH = "/gapless.v1.EventService/Watch"
+GET_REQUEST = "/gapless.v1.EventService/GetRequest"
 WAIT_SECONDS_MAX = 20.0
 
 
@@ -108,6 +114,7 @@ class FakeService:
         self.streams_ended = 0
         self.watches_ended = 0
         self.watch_requests: list[WatchRequest] = []
+        self.request_ids_asked_for: list[str] = []
         self._script = deque(script)
         self._watches = deque(watches)
         self._reads = deque(reads)
@@ -273,6 +280,15 @@ class FakeService:
             await context.abort(code, "failed by the test")
         return b""
 
+    async def get_request(self, data: bytes, _: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        """What became of a command, which is taken for one that acquired the lock."""
+        request_id = GetRequestRequest.FromString(data).request_id
+        self.request_ids_asked_for.append(request_id)
+        response = GetRequestResponse(found=request_id in self.sequences)
+        if response.found:
+            response.result.acquire_lock.lock.fencing_token = 1
+        return response.SerializeToString()
+
     def _note(self, frame: Frame) -> None:
         with self._changed:
             self.frames.append(frame)
@@ -309,6 +325,8 @@ class _Handlers(grpc.GenericRpcHandler):
             return grpc.stream_stream_rpc_method_handler(self._service.pipeline)
         if details.method == READ:
             return grpc.unary_unary_rpc_method_handler(self._service.read)
+        if details.method == GET_REQUEST:
+            return grpc.unary_unary_rpc_method_handler(self._service.get_request)
         if details.method == WATCH:
             return grpc.unary_stream_rpc_method_handler(self._service.watch)
         return None

@@ -11,6 +11,7 @@ import grpc
 from gapless._async._batch import AsyncBatch
 from gapless._async._calls import Calls
 from gapless._async._connection import Connection
+from gapless._async._giving_back import give_backs_of
 from gapless._async._groups import Groups
 from gapless._async._transport import Channel
 from gapless._async.events import Events
@@ -180,9 +181,13 @@ class AsyncClient(Groups):
     async def close(self) -> None:
         """Closes the connection, for all views of it; commands under way raise.
 
+        Locks that are just given back (see ``locks.hold``) are waited for, for 2 seconds at most.
         Closing again does nothing, and neither does closing a view.
         """
-        await self._connection.close()
+        try:
+            await give_backs_of(self._connection).finish()
+        finally:
+            await self._connection.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from gapless._holds import Hold
+from gapless._async._giving_back import GiveBacks
+from gapless._async._hold_calls import HoldCalls
+from gapless._holds import Hold, may_come_to_pass, may_have_acquired
+from gapless._request_ids import new_request_id
 from gapless.errors import GaplessError
 from gapless.v1.guards_pb2 import Guard
-from gapless.v1.locks_pb2 import AcquireLockResponse, Lock, RenewLockResponse
-
-Acquire = Callable[[], Awaitable[AcquireLockResponse]]
-# Both take the fencing token, and how many seconds there are for the call.
-Renew = Callable[[int, float], Awaitable[RenewLockResponse]]
-Release = Callable[[int, float], Awaitable[object]]
+from gapless.v1.locks_pb2 import AcquireLockResponse, Lock
 
 
 class AsyncHeldLock:
@@ -27,38 +23,24 @@ class AsyncHeldLock:
     block ends: at once, unless the block does not wait for anything.
     """
 
-    def __init__(
-        self,
-        acquire: Acquire,
-        renew: Renew,
-        release: Release,
-        *,
-        timeout_seconds: float,
-        renew_at_once: bool,
-    ) -> None:
+    def __init__(self, calls: HoldCalls, give_backs: GiveBacks, *, waits: bool) -> None:
         """Nothing is acquired yet.
 
         Args:
-            acquire: acquires the lock.
-            renew: renews it once.
-            release: releases it.
-            timeout_seconds: for how long a block waits at most when it begins, beside the time to
-                acquire, and when it ends.
-            renew_at_once: the answer does not tell when the time to live began.
+            calls: what the service is asked.
+            give_backs: those of the client.
+            waits: acquiring may wait in the service; the answer does not tell when the time to
+                live began, so the lock is renewed at once.
         """
-        self._acquire = acquire
-        self._renew = renew
-        self._release = release
-        self._timeout_seconds = timeout_seconds
-        self._renew_at_once = renew_at_once
+        self._calls = calls
+        self._give_backs = give_backs
+        self._waits = waits
         self._hold: Hold | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelling_before = 0
         # Whether the task was cancelled from here, since the lock is lost.
         self._broken_off = False
         self._renewing: asyncio.Task[None] | None = None
-        # What is still to be done for an entering that was broken off.
-        self._giving_back: set[asyncio.Future[Any]] = set()
 
     @property
     def guard(self) -> Guard:
@@ -96,36 +78,30 @@ class AsyncHeldLock:
 
     async def _entered(self) -> Hold:
         """Acquires the lock. If that is broken off, nobody is left to hold it: it is given back."""
+        request_id = new_request_id()
         sent_time = time.monotonic()
-        acquiring = asyncio.ensure_future(self._acquire())
+        acquiring = asyncio.ensure_future(self._calls.acquire(request_id))
         try:
             response = await asyncio.shield(acquiring)
-        except asyncio.CancelledError:
-            self._giving_back.add(acquiring)
-            acquiring.add_done_callback(self._give_back)
+            hold = Hold(response.lock, sent_time)
+            if self._waits or response.receipt.replayed:
+                seconds = min(hold.lock.ttl_seconds, self._calls.timeout_seconds)
+                await self._renew_within(hold, seconds)
+        except (Exception, asyncio.CancelledError):
+            if _may_have_acquired(acquiring):
+                self._give_backs.start(lambda: self._give_back(acquiring, request_id))
             raise
-        hold = Hold(response.lock, sent_time)
-        if self._renew_at_once or response.receipt.replayed:
-            try:
-                await self._renew_within(hold, min(hold.lock.ttl_seconds, self._timeout_seconds))
-            except BaseException:
-                self._give_back(acquiring)
-                raise
         return hold
 
-    def _give_back(self, acquiring: asyncio.Future[AcquireLockResponse]) -> None:
-        """Releases what was acquired, in a task of its own, if it was."""
-        self._giving_back.discard(acquiring)
-        if acquiring.cancelled() or acquiring.exception() is not None:
-            return
-        releasing = asyncio.create_task(self._give_free(acquiring.result().lock))
-        self._giving_back.add(releasing)
-        releasing.add_done_callback(self._giving_back.discard)
-
-    async def _give_free(self, lock: Lock) -> None:
-        # If it can not be released, it ends by itself.
-        with contextlib.suppress(GaplessError):
-            await self._release(lock.fencing_token, lock.ttl_seconds)
+    async def _give_back(
+        self, acquiring: asyncio.Future[AcquireLockResponse], request_id: str
+    ) -> None:
+        if self._waits:
+            # Others are in line behind it.
+            acquiring.cancel()
+        await asyncio.wait([acquiring])
+        if _may_have_acquired(acquiring):
+            await self._calls.give_back(request_id)
 
     async def __aexit__(
         self,
@@ -139,15 +115,26 @@ class AsyncHeldLock:
         self._renewing.cancel()
         seconds = hold.seconds_sure(time.monotonic())
         if hold.lost is None and seconds > 0:
-            # If it can not be released, it ends by itself.
-            with contextlib.suppress(GaplessError):
-                await self._release(hold.lock.fencing_token, min(seconds, self._timeout_seconds))
+            await self._release(hold, min(seconds, self._calls.timeout_seconds))
             return
         lost = hold.lose()
+        if hold.may_be_held:
+            self._release_late(hold)
         # As asyncio.timeout does it: a cancellation that came from here ends here, no other.
         ours = self._broken_off and self._task.uncancel() <= self._cancelling_before
         if error is None or (ours and isinstance(error, asyncio.CancelledError)):
             raise lost from error
+
+    async def _release(self, hold: Hold, seconds: float) -> None:
+        try:
+            await self._calls.release(hold.lock.fencing_token, seconds)
+        except GaplessError as error:
+            # Nobody has to wait for it: if it can not be released, it ends by itself.
+            if may_come_to_pass(error):
+                self._release_late(hold)
+
+    def _release_late(self, hold: Hold) -> None:
+        self._give_backs.start(lambda: self._calls.release_late(hold.lock.fencing_token))
 
     async def _keep(self, hold: Hold) -> None:
         """Renews the lock until it is lost."""
@@ -170,5 +157,13 @@ class AsyncHeldLock:
 
     async def _renew_within(self, hold: Hold, seconds: float) -> None:
         sent_time = time.monotonic()
-        response = await self._renew(hold.lock.fencing_token, seconds)
+        response = await self._calls.renew(hold.lock.fencing_token, seconds)
         hold.renewed(response.lock, sent_time)
+
+
+def _may_have_acquired(acquiring: asyncio.Future[AcquireLockResponse]) -> bool:
+    """Whether the lock may be held, or come to be."""
+    if not acquiring.done() or acquiring.cancelled():
+        return True
+    error = acquiring.exception()
+    return error is None or may_have_acquired(error)

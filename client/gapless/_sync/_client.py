@@ -14,6 +14,7 @@ from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, St
 from gapless._sync._batch import Batch
 from gapless._sync._calls import Calls
 from gapless._sync._connection import Connection
+from gapless._sync._giving_back import give_backs_of
 from gapless._sync._groups import Groups
 from gapless._sync._transport import Channel
 from gapless._sync.events import Events
@@ -181,9 +182,13 @@ class Client(Groups):
     def close(self) -> None:
         """Closes the connection, for all views of it; commands under way raise.
 
+        Locks that are just given back (see ``locks.hold``) are waited for, for 2 seconds at most.
         Closing again does nothing, and neither does closing a view.
         """
-        self._connection.close()
+        try:
+            give_backs_of(self._connection).finish()
+        finally:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self

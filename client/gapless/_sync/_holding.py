@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from gapless._holds import Hold
+from gapless._holds import Hold, may_come_to_pass, may_have_acquired
+from gapless._request_ids import new_request_id
+from gapless._sync._giving_back import GiveBacks
+from gapless._sync._hold_calls import HoldCalls
 from gapless.errors import GaplessError
 from gapless.v1.guards_pb2 import Guard
-from gapless.v1.locks_pb2 import AcquireLockResponse, Lock, RenewLockResponse
-
-Acquire = Callable[[], AcquireLockResponse]
-# Both take the fencing token, and how many seconds there are for the call.
-Renew = Callable[[int, float], RenewLockResponse]
-Release = Callable[[int, float], object]
+from gapless.v1.locks_pb2 import Lock
 
 
 class HeldLock:
@@ -27,30 +23,18 @@ class HeldLock:
     next time that the block asks for ``guard``, and where it ends.
     """
 
-    def __init__(
-        self,
-        acquire: Acquire,
-        renew: Renew,
-        release: Release,
-        *,
-        timeout_seconds: float,
-        renew_at_once: bool,
-    ) -> None:
+    def __init__(self, calls: HoldCalls, give_backs: GiveBacks, *, waits: bool) -> None:
         """Nothing is acquired yet.
 
         Args:
-            acquire: acquires the lock.
-            renew: renews it once.
-            release: releases it.
-            timeout_seconds: for how long a block waits at most when it begins, beside the time to
-                acquire, and when it ends.
-            renew_at_once: the answer does not tell when the time to live began.
+            calls: what the service is asked.
+            give_backs: those of the client.
+            waits: acquiring may wait in the service; the answer does not tell when the time to
+                live began, so the lock is renewed at once.
         """
-        self._acquire = acquire
-        self._renew = renew
-        self._release = release
-        self._timeout_seconds = timeout_seconds
-        self._renew_at_once = renew_at_once
+        self._calls = calls
+        self._give_backs = give_backs
+        self._waits = waits
         self._hold: Hold | None = None
         self._ended: threading.Event | None = None
 
@@ -80,11 +64,24 @@ class HeldLock:
         return self._hold
 
     def __enter__(self) -> Self:
-        sent_time = time.monotonic()
-        response = self._acquire()
-        hold = self._hold = Hold(response.lock, sent_time)
-        if self._renew_at_once or response.receipt.replayed:
-            self._renew_at_first(hold)
+        request_id = new_request_id()
+        acquired = False
+        try:
+            sent_time = time.monotonic()
+            response = self._calls.acquire(request_id)
+            acquired = True
+            hold = self._hold = Hold(response.lock, sent_time)
+            if self._waits or response.receipt.replayed:
+                self._renew_within(hold, min(hold.lock.ttl_seconds, self._calls.timeout_seconds))
+            self._begin_to_keep(hold)
+        except BaseException as error:
+            # There will be no block to hold it for.
+            if acquired or may_have_acquired(error):
+                self._give_backs.start(lambda: self._calls.give_back(request_id))
+            raise
+        return self
+
+    def _begin_to_keep(self, hold: Hold) -> None:
         # One for each holding: the thread of an earlier one may still be about to end.
         self._ended = threading.Event()
         # A daemon: it must not keep a process alive whose block never ends.
@@ -94,16 +91,6 @@ class HeldLock:
             name=f"renew lock {hold.lock.lock_id}",
             daemon=True,
         ).start()
-        return self
-
-    def _renew_at_first(self, hold: Hold) -> None:
-        try:
-            self._renew_within(hold, min(hold.lock.ttl_seconds, self._timeout_seconds))
-        except BaseException:
-            # There will be no block to hold it for.
-            with contextlib.suppress(GaplessError):
-                self._release(hold.lock.fencing_token, hold.lock.ttl_seconds)
-            raise
 
     def __exit__(
         self,
@@ -117,13 +104,24 @@ class HeldLock:
             self._ended.set()
         seconds = hold.seconds_sure(time.monotonic())
         if hold.lost is None and seconds > 0:
-            # If it can not be released, it ends by itself.
-            with contextlib.suppress(GaplessError):
-                self._release(hold.lock.fencing_token, min(seconds, self._timeout_seconds))
+            self._release(hold, min(seconds, self._calls.timeout_seconds))
             return
         lost = hold.lose()
+        if hold.may_be_held:
+            self._release_late(hold)
         if error is None:
             raise lost
+
+    def _release(self, hold: Hold, seconds: float) -> None:
+        try:
+            self._calls.release(hold.lock.fencing_token, seconds)
+        except GaplessError as error:
+            # Nobody has to wait for it: if it can not be released, it ends by itself.
+            if may_come_to_pass(error):
+                self._release_late(hold)
+
+    def _release_late(self, hold: Hold) -> None:
+        self._give_backs.start(lambda: self._calls.release_late(hold.lock.fencing_token))
 
     def _keep(self, hold: Hold, ended: threading.Event) -> None:
         """Renews the lock until it is lost or the block ends."""
@@ -144,5 +142,5 @@ class HeldLock:
 
     def _renew_within(self, hold: Hold, seconds: float) -> None:
         sent_time = time.monotonic()
-        response = self._renew(hold.lock.fencing_token, seconds)
+        response = self._calls.renew(hold.lock.fencing_token, seconds)
         hold.renewed(response.lock, sent_time)

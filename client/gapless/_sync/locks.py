@@ -11,8 +11,11 @@ from gapless._holds import default_holder_id
 from gapless._queries import QueryKind
 from gapless._request_ids import new_request_id
 from gapless._sync._calls import Calls
+from gapless._sync._giving_back import give_backs_of
+from gapless._sync._hold_calls import HoldCalls
 from gapless._sync._holding import HeldLock
 from gapless._sync._paging import Pager
+from gapless._sync.events import Events
 from gapless.v1.locks_pb2 import (
     AcquireLockRequest,
     AcquireLockResponse,
@@ -61,6 +64,10 @@ class Locks:
         whatever the client's `max_attempts`. Where the block ends the lock is released, which takes
         the client's timeout at most: what can not be released ends by its time to live.
 
+        If entering is broken off, or fails with an error whose ``outcome_unknown`` is True, what
+        was acquired all the same is given back, without anybody waiting for it, as long as the
+        client is open; closing it waits for that, for 2 seconds at most.
+
         Args:
             lock_id: which lock; any name, at most 128 characters.
             holder_id: what others are told. None: the names of this machine and process.
@@ -79,13 +86,23 @@ class Locks:
         # Whatever else this client guards its commands with is about acquiring the lock only; and
         # a lock that is held is kept for as long as its time allows, however often that fails.
         options = dataclasses.replace(self._calls.options, guards=(), attempts_max=None)
-        keeping = Locks(Calls(self._calls.connection, options))
+        calls = Calls(self._calls.connection, options)
+        keeping, events = Locks(calls), Events(calls)
         return HeldLock(
-            lambda: self.acquire(lock_id, holder, ttl=ttl, wait=wait, timeout=timeout),
-            lambda token, seconds: keeping.renew(lock_id, token, timeout=seconds),
-            lambda token, seconds: keeping.release(lock_id, token, timeout=seconds),
-            timeout_seconds=options.timeout_seconds,
-            renew_at_once=wait > 0,
+            HoldCalls(
+                acquire=lambda request_id: self.acquire(
+                    lock_id, holder, ttl=ttl, wait=wait, request_id=request_id, timeout=timeout
+                ),
+                renew=lambda token, seconds: keeping.renew(lock_id, token, timeout=seconds),
+                release=lambda token, seconds: keeping.release(lock_id, token, timeout=seconds),
+                get_request=lambda request_id, seconds: events.get_request(
+                    request_id, timeout=seconds
+                ),
+                ttl_seconds=ttl,
+                timeout_seconds=options.timeout_seconds,
+            ),
+            give_backs_of(calls.connection),
+            waits=wait > 0,
         )
 
     def acquire(
