@@ -6,8 +6,11 @@ import asyncio
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +159,75 @@ def test_a_temporary_directory_is_removed_and_a_given_one_kept(tmp_path: Path) -
 
     assert not temporary.directory.exists()
     assert (tmp_path / "mine" / "data" / "namespaces" / "default.db").is_file()
+
+
+@both
+def test_a_server_that_was_closed_can_be_entered_again(server_type: ServerType) -> None:
+    server = server_type(journal="memory")
+    with server:
+        address = server.address
+
+    with server, server.client() as client:
+        assert post(client) == 1
+        assert server.address == address
+
+    assert not server.directory.exists()
+
+
+def assert_nothing_is_left_of(server: RunningServer) -> None:
+    assert not server.is_running
+    assert not server.directory.exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((server.settings.host, server.settings.port))
+
+
+@both
+async def test_nothing_is_left_of_a_server_whose_start_was_cancelled(
+    server_type: ServerType,
+) -> None:
+    server = server_type(journal="memory")
+    entering = asyncio.create_task(server.__aenter__())
+    # Until the thread that starts it has begun.
+    await asyncio.sleep(0)
+
+    entering.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    assert_nothing_is_left_of(server)
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C raises in a thread, wherever it is."""
+
+
+@both
+def test_nothing_is_left_of_a_server_whose_start_was_interrupted(server_type: ServerType) -> None:
+    interrupted = threading.Event()
+
+    def raise_interrupted(*_: object) -> None:
+        interrupted.set()
+        raise Interrupted
+
+    def interrupt() -> None:
+        give_up_time = time.monotonic() + SECONDS_MAX
+        while not server.is_running and time.monotonic() < give_up_time:
+            pass
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, raise_interrupted)
+    try:
+        server = server_type(journal="memory")
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        # If the start was quicker, its block is what is interrupted.
+        with pytest.raises(Interrupted), server:
+            interrupted.wait(SECONDS_MAX)
+        interrupting.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert_nothing_is_left_of(server)
 
 
 @both

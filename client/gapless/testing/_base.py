@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -33,6 +34,7 @@ class RunningServer(abc.ABC):
     Invariants:
     1. `address` and `directory` are the same before and after a restart.
     2. After `start` the service answers; after `stop` or `kill` nothing of it is left running.
+    3. A start that is broken off leaves nothing running.
 
     Use it as a context manager, blocking or asynchronous. Every method blocks for as long as it
     takes; from a coroutine, call `await asyncio.to_thread(server.restart)` and the like.
@@ -71,7 +73,7 @@ class RunningServer(abc.ABC):
         except BaseException:
             self._remove_directory()
             raise
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._make_directory()
 
     @property
     def address(self) -> str:
@@ -171,15 +173,26 @@ class RunningServer(abc.ABC):
             f"{self.log_tail()}"
         )
 
+    def _make_directory(self) -> None:
+        """Makes the directory if it is not there: closing removes a temporary one."""
+        self.directory.mkdir(
+            mode=0o700 if self._is_temporary else 0o777, parents=True, exist_ok=True
+        )
+
     def _remove_directory(self) -> None:
         if self._is_temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _close_quietly(self) -> None:
+        with contextlib.suppress(ServerError):
+            self.close()
 
     def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
-            self._remove_directory()
+            # It may be about to run, if the start was interrupted.
+            self._close_quietly()
             raise
         return self
 
@@ -192,7 +205,15 @@ class RunningServer(abc.ABC):
         self.close()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.__enter__)
+        entering = asyncio.ensure_future(asyncio.to_thread(self.__enter__))
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # The thread goes on: nothing ends it but the start.
+            await asyncio.wait([entering])
+            if entering.exception() is None:
+                await asyncio.to_thread(self._close_quietly)
+            raise
 
     async def __aexit__(
         self,

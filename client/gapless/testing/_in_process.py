@@ -37,6 +37,8 @@ class InProcessServer(RunningServer):
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked: asyncio.Event | None = None
+        # Asked before there was a loop to ask on.
+        self._stop_wanted = False
         # Why it ended, if not because it was asked to.
         self._failure: BaseException | str | None = None
 
@@ -50,7 +52,9 @@ class InProcessServer(RunningServer):
         if self.is_running:
             raise RuntimeError(f"the server at {self.address} runs already")
         started: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._failure = None
+        self._make_directory()
+        self._loop = self._stop_asked = self._failure = None
+        self._stop_wanted = False
         # A daemon: a test run that is broken off must not hang on a server nobody stops.
         self._thread = threading.Thread(
             target=self._run, args=(started,), name=f"gapless {self.address}", daemon=True
@@ -83,6 +87,7 @@ class InProcessServer(RunningServer):
         )
 
     def _ask_to_stop(self) -> None:
+        self._stop_wanted = True
         loop, stop_asked = self._loop, self._stop_asked
         if loop is None or stop_asked is None or loop.is_closed():
             return
@@ -93,25 +98,28 @@ class InProcessServer(RunningServer):
             return
 
     def _run(self, started: concurrent.futures.Future[None]) -> None:
-        with (
-            log_of_this_thread_to(self.log_path),
-            asyncio.Runner(loop_factory=_loop_factory()) as runner,
-        ):
-            try:
+        try:
+            with (
+                log_of_this_thread_to(self.log_path),
+                asyncio.Runner(loop_factory=_loop_factory()) as runner,
+            ):
                 runner.run(self._serve(started))
-            except Exception as error:
-                if not started.done():
-                    started.set_exception(error)
-                self._failure = error
+        except Exception as error:
+            if not started.done():
+                started.set_exception(error)
+            self._failure = error
 
     async def _serve(self, started: concurrent.futures.Future[None]) -> None:
         from gapless_server.server import Server
 
-        self._loop, self._stop_asked = asyncio.get_running_loop(), asyncio.Event()
+        stop_asked = asyncio.Event()
+        self._loop, self._stop_asked = asyncio.get_running_loop(), stop_asked
+        if self._stop_wanted:
+            stop_asked.set()
         server = Server(self.settings, self.clock)
         await server.start()
         started.set_result(None)
-        await self._end(server, self._stop_asked)
+        await self._end(server, stop_asked)
 
     async def _end(self, server: Server, stop_asked: asyncio.Event) -> None:
         """Stops the service once it is asked to, or once it has failed."""

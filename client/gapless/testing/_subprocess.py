@@ -48,6 +48,7 @@ class SubprocessServer(RunningServer):
         """Starts the process; returns once the service serves."""
         if self.is_running:
             raise RuntimeError(f"the server at {self.address} runs already, as process {self.pid}")
+        self._make_directory()
         address_path = self.directory / "address"
         address_path.unlink(missing_ok=True)
         command = (sys.executable, "-m", "gapless.testing._guarded_process", "serve")
