@@ -74,22 +74,26 @@ def event_filter(
 
     Raises:
         TypeError: a single string was given where several are meant.
+        ValueError: a list is empty, which would match nothing, and to the service is no condition.
     """
-    conditions = {
+    given = {
         "channel_ids": channel_ids,
         "event_types": event_types,
         "config_key_prefixes": config_key_prefixes,
     }
-    for name, values in conditions.items():
+    conditions = {}
+    for name, values in given.items():
+        if values is None:
+            continue
         if isinstance(values, str):
             raise TypeError(f"{name} is the string {values!r}; expected a list of strings")
-    if not any(conditions.values()):
-        return None
-    return events_pb2.EventFilter(
-        channel_ids=channel_ids,
-        event_types=event_types,
-        config_key_prefixes=config_key_prefixes,
-    )
+        conditions[name] = list(values)
+        if not conditions[name]:
+            raise ValueError(
+                f"{name} is empty, which no event matches; expected at least one, or None for no"
+                " condition"
+            )
+    return events_pb2.EventFilter(**conditions) if conditions else None
 
 
 def split_cursor(cursor: str) -> tuple[str, int]:

@@ -292,3 +292,12 @@ async def test_a_watch_begins_in_exactly_one_way(connect: Connect) -> None:
 
     with pytest.raises(ValueError, match="exactly one"):
         client.events.watch()
+
+
+async def test_an_empty_list_to_filter_by_is_refused_at_once(connect: Connect) -> None:
+    client = connect("127.0.0.1:1")
+
+    with pytest.raises(ValueError, match="channel_ids is empty"):
+        client.events.watch(from_start=True, channel_ids=[])
+    with pytest.raises(ValueError, match="event_types is empty"):
+        client.events.read(event_types=[])

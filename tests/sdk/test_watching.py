@@ -153,6 +153,19 @@ def test_a_filter_that_is_one_string_is_a_mistake() -> None:
         event_filter("general", None, None)
 
 
+@pytest.mark.parametrize("name", ["channel_ids", "event_types", "config_key_prefixes"])
+def test_an_empty_list_to_filter_by_is_a_mistake_and_not_everything(name: str) -> None:
+    lists = {"channel_ids": None, "event_types": None, "config_key_prefixes": None, name: []}
+
+    with pytest.raises(ValueError, match=rf"{name} is empty.* or None for no condition"):
+        event_filter(**lists)
+
+
+def test_without_a_condition_there_is_no_filter() -> None:
+    assert event_filter(None, None, None) is None
+    assert event_filter(["a"], None, None) == events_pb2.EventFilter(channel_ids=["a"])
+
+
 def test_a_reader_by_page_moves_with_each_entry() -> None:
     reader = ReadPosition(cursor=None, filter=None, page_size=None)
     page = events_pb2.ReadEventsResponse(

@@ -79,7 +79,7 @@ class Events:
             Something to iterate that gives ``Entry`` and, once, ``CaughtUp``.
 
         Raises:
-            ValueError: not exactly one beginning is given.
+            ValueError: not exactly one beginning is given, or an empty list to filter by.
             CursorReset: while iterating: the log is no longer the one that the cursor came from.
             GaplessError: while iterating: the watch was refused or can not go on.
         """
@@ -120,6 +120,7 @@ class Events:
             timeout: seconds for each page. None: the client's.
 
         Raises:
+            ValueError: a list to filter by is empty; give None for no condition.
             CursorReset: while iterating: the log is no longer the one that the cursor came from.
             GaplessError: while iterating, if a page can not be read.
         """
