@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gapless_server.cli.configuration import FIELDS, variable_name
-from gapless_server.settings import Settings
+from gapless_server.cli.configuration import variable_name
+from gapless_server.settings import FIELDS, Settings
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 FILES = sorted(DEPLOY.iterdir())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_type_hints
 
 MIB = 1024 * 1024
 
@@ -132,3 +135,46 @@ class Settings:
         "Form of log lines; auto is console on a terminal and json otherwise.",
         choices=("auto", "console", "json"),
     )
+
+
+FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
+TYPES: Final[Mapping[str, type]] = get_type_hints(Settings)
+
+
+def allowed(name: str) -> str:
+    """What a setting may be, as a phrase."""
+    rules, kind = FIELDS[name].metadata, TYPES[name]
+    if rules["choices"]:
+        return "one of " + ", ".join(rules["choices"])
+    if kind is bool:
+        return "true or false"
+    if kind in (int, float):
+        noun = "a whole number" if kind is int else "a finite number"
+        if rules["minimum"] is not None and rules["maximum"] is not None:
+            return f"{noun} from {rules['minimum']} to {rules['maximum']}"
+        return f"{noun} of at least {rules['minimum']}" if rules["minimum"] is not None else noun
+    return "a path that is not empty" if kind is Path else "a text that is not empty"
+
+
+def keeps_rule(name: str, value: Any) -> bool:
+    """Whether a value of the setting's type is one that it may have."""
+    rules = FIELDS[name].metadata
+    if rules["choices"] and value not in rules["choices"]:
+        return False
+    if TYPES[name] is str and not value:
+        return False
+    if TYPES[name] is float and math.isinf(value):
+        return False
+    # Written so that a NaN, which compares with nothing, is refused too.
+    if rules["minimum"] is not None and not value >= rules["minimum"]:
+        return False
+    return rules["maximum"] is None or bool(value <= rules["maximum"])
+
+
+def is_of_type(name: str, value: object) -> bool:
+    """Whether a value is of the setting's type, or is as good."""
+    kind = TYPES[name]
+    if kind is Path:
+        return isinstance(value, Path)
+    # A bool is an int to Python, and is not one to an operator.
+    return type(value) is kind or (kind is float and type(value) is int)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gapless_server.cli.configuration import FIELDS, SettingValue, resolve, variable_name
+from gapless_server.cli.configuration import SettingValue, resolve, variable_name
 from gapless_server.cli.exits import WrongSettings
-from gapless_server.settings import INT64_MAX, MIB, Settings
+from gapless_server.settings import FIELDS, INT64_MAX, MIB, Settings
 from tests.cli.commands import run
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 import pytest
 
-from gapless_server.cli.configuration import FIELDS, flag_name, variable_name
+from gapless_server.cli.configuration import flag_name, variable_name
 from gapless_server.cli.program import program
+from gapless_server.settings import FIELDS
 from tests.cli.commands import run, run_process
 
 COMMANDS = program.list_commands(click.Context(program))

@@ -23,8 +23,7 @@ from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from gapless.v1.pool_reservations_pb2 import ReserveGroupRequest
 from gapless.v1.pools_pb2 import CreatePoolRequest, NumberRange
-from gapless_server.cli.configuration import FIELDS, TYPES
-from gapless_server.settings import MIB
+from gapless_server.settings import FIELDS, MIB, TYPES
 from tests.cli.commands import SECONDS_MAX, run_process, serving
 from tests.rpc.wire import frame, open_wire
 

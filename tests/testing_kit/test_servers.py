@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
 import signal
 import socket
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -272,6 +274,27 @@ def test_settings_come_from_the_test_alone(
 def test_a_setting_that_does_not_exist_is_refused(server_type: ServerType) -> None:
     with pytest.raises(TypeError, match="pages_max"):
         server_type(pages_max=2)
+
+
+@both
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"journal": "memroy"}, "expected one of sqlite, memory"),
+        ({"port": 99_999}, "expected a whole number from 0 to 65535"),
+        ({"heartbeat_seconds": -1}, "expected a number of at least 0.1"),
+        ({"log_level": "nope"}, "expected one of debug, info, warning, error"),
+        ({"grace_seconds": "10"}, "expected a number of at least 0"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_a_setting_that_the_service_would_not_take_is_refused(
+    server_type: ServerType, setting: dict[str, Any], expected: str
+) -> None:
+    [(name, value)] = setting.items()
+
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}; {expected}")):
+        server_type(**setting)
 
 
 def test_a_server_that_ended_by_itself_is_reported() -> None:

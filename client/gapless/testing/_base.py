@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from gapless.testing._ports import free_port
-from gapless.testing._service import require_service
+from gapless.testing._service import check_settings, require_service
 
 if TYPE_CHECKING:
     from gapless import AsyncClient, Client
@@ -58,6 +58,7 @@ class RunningServer(abc.ABC):
         Raises:
             ServiceMissing: ``gapless[server]`` is not installed.
             TypeError: the service has no such setting.
+            ValueError: a setting is not what it may be; the text says what that is.
         """
         require_service()
         from gapless_server.settings import Settings
@@ -66,10 +67,11 @@ class RunningServer(abc.ABC):
         self.directory = Path(directory or tempfile.mkdtemp(prefix="gapless-testing-")).absolute()
         given = {"journal": journal, "data": self.directory / "data", **settings}
         try:
-            host = given.get("host", Settings(**given).host)
+            host = Settings(**given).host
             if not given.get("port"):
                 given["port"] = free_port(host)
             self.settings: Settings = Settings(**given)
+            check_settings(given)
         except BaseException:
             self._remove_directory()
             raise

@@ -6,22 +6,17 @@ only finds their values, checks them, and remembers where each one was found.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 from gapless_server.cli.exits import WrongSettings
-from gapless_server.settings import Settings
+from gapless_server.settings import FIELDS, TYPES, Settings, allowed, is_of_type, keeps_rule
 
 ENVIRONMENT_PREFIX: Final = "GAPLESS_"
-
-FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
-TYPES: Final[Mapping[str, type]] = get_type_hints(Settings)
 
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
@@ -81,21 +76,6 @@ def resolve(
     return Configuration(tuple(values))
 
 
-def allowed(name: str) -> str:
-    """What a setting may be, as a phrase."""
-    rules, kind = FIELDS[name].metadata, TYPES[name]
-    if rules["choices"]:
-        return "one of " + ", ".join(rules["choices"])
-    if kind is bool:
-        return "true or false"
-    if kind in (int, float):
-        noun = "a whole number" if kind is int else "a finite number"
-        if rules["minimum"] is not None and rules["maximum"] is not None:
-            return f"{noun} from {rules['minimum']} to {rules['maximum']}"
-        return f"{noun} of at least {rules['minimum']}" if rules["minimum"] is not None else noun
-    return "a path that is not empty" if kind is Path else "a text that is not empty"
-
-
 def _wrong(name: str, source: str, value: object) -> WrongSettings:
     return WrongSettings(f"{name} ({source}) is {value!r}; expected {allowed(name)}")
 
@@ -107,12 +87,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise WrongSettings(f"cannot read the settings file {path}: {error.strerror}") from error
     except ValueError as error:
         raise WrongSettings(f"the settings file {path} is not TOML: {error}") from error
-    for name, value in found.items():
-        if isinstance(value, dict):
-            raise WrongSettings(
-                f"the settings file {path} has the table [{name}]; tables are not taken: write"
-                " each setting as `name = value`"
-            )
+    for name in found:
         if name not in FIELDS:
             raise WrongSettings(f"the settings file {path} has {_unknown(name)}")
     return {name: _from_toml(name, value, f"file {path}") for name, value in found.items()}
@@ -129,8 +104,7 @@ def _from_toml(name: str, value: object, source: str) -> Any:
         return Path(value)
     if kind is float and type(value) is int:
         return float(value)
-    # A bool is an int to Python, and is not one to an operator.
-    if type(value) is not kind:
+    if not is_of_type(name, value):
         raise _wrong(name, source, value)
     return value
 
@@ -151,16 +125,6 @@ def _from_text(name: str, text: str) -> Any:
 
 
 def _checked(found: SettingValue) -> SettingValue:
-    rules, value = FIELDS[found.name].metadata, found.value
-    if rules["choices"] and value not in rules["choices"]:
-        raise _wrong(found.name, found.source, value)
-    if TYPES[found.name] is str and not value:
-        raise _wrong(found.name, found.source, value)
-    if TYPES[found.name] is float and math.isinf(value):
-        raise _wrong(found.name, found.source, value)
-    # Written so that a NaN, which compares with nothing, is refused too.
-    if rules["minimum"] is not None and not value >= rules["minimum"]:
-        raise _wrong(found.name, found.source, value)
-    if rules["maximum"] is not None and not value <= rules["maximum"]:
-        raise _wrong(found.name, found.source, value)
+    if not keeps_rule(found.name, found.value):
+        raise _wrong(found.name, found.source, found.value)
     return found

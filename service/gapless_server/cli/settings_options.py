@@ -11,14 +11,13 @@ from typing import Any, Final, TypeVar
 import click
 
 from gapless_server.cli.configuration import (
-    FIELDS,
-    TYPES,
     Configuration,
     flag_name,
     resolve,
     variable_name,
 )
 from gapless_server.cli.paths import GivenPath, require_filled
+from gapless_server.settings import FIELDS, TYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
