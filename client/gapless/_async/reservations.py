@@ -74,7 +74,9 @@ class Reservations:
             preferred_number: give this one if it is free, otherwise another. Not for gap-free
                 pools.
             only_preferred: raise NumberNotAvailable instead of giving another.
-            ttl_seconds: hold it for so long, up to ten years. None: until it is released.
+            ttl_seconds: after how long it expires if it is not renewed, up to ten years; what has
+                expired is free again once it is swept: by ``pools.clean_up``, by the same owner
+                and key, or by who finds nothing else. None: it is held until it is released.
             request_id: the idempotency key. None: one is made.
             timeout: seconds for all attempts together. None: the client's.
 
@@ -123,7 +125,9 @@ class Reservations:
             contiguous: they must follow each other without a gap.
             offsets: the numbers as distances from a base, up to 1,000. Not for gap-free pools.
             base: what offsets count from. None: the smallest base that fits.
-            ttl_seconds: hold it for so long, up to ten years. None: until it is released.
+            ttl_seconds: after how long it expires if it is not renewed, up to ten years; what has
+                expired is free again once it is swept: by ``pools.clean_up``, by the same owner
+                and key, or by who finds nothing else. None: it is held until it is released.
             request_id: the idempotency key. None: one is made.
             timeout: seconds for all attempts together. None: the client's.
 
@@ -203,7 +207,7 @@ class Reservations:
             pool_id: which pool.
             owner_id: who holds it.
             key: the owner's name for it.
-            ttl_seconds: from now on, up to ten years.
+            ttl_seconds: after how long, from now on, it expires; up to ten years.
             request_id: the idempotency key. None: one is made.
             timeout: seconds for all attempts together. None: the client's.
 
