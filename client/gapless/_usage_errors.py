@@ -47,6 +47,14 @@ def batch_ended_error() -> RuntimeError:
     return RuntimeError("the block of this batch has ended; make another one with client.batch()")
 
 
+def hold_in_batch_error() -> RuntimeError:
+    """For locks to be held by a batch."""
+    return RuntimeError(
+        "a batch can not hold a lock, as it is sent when its block has ended; hold it around the"
+        " batch, as `lock`, and begin that with client.batch(guards=[lock])"
+    )
+
+
 def closed_error() -> ClientClosedError:
     """For calls on a client that was closed."""
     return ClientClosedError("the client is closed; create a new one")

@@ -138,6 +138,14 @@ async def test_a_read_through_a_batch_is_a_mistake_that_is_said(client: AsyncCli
             await batch.channels.get("general")
 
 
+async def test_a_lock_that_a_batch_is_to_hold_is_a_mistake_that_is_said(
+    client: AsyncClient,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"hold it around the batch.*guards=\[lock\]"):
+        async with client.batch() as batch:
+            batch.locks.hold("door")
+
+
 async def test_a_lock_is_not_waited_for_in_a_batch(client: AsyncClient) -> None:
     with pytest.raises(errors.InvalidField) as caught:
         async with client.batch() as batch:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from google.protobuf.message import Message
 
 from gapless._async._calls import Calls
 from gapless._async._groups import Groups
 from gapless._async._transport import ResponseStream
+from gapless._async.locks import Locks
 from gapless._batches import Collected, fill_in, members
 from gapless._commands import CommandKind, CommandRequest
 from gapless._queries import QueryKind, Request
 from gapless._request_ids import new_request_id
-from gapless._usage_errors import batch_ended_error, read_in_batch_error
+from gapless._usage_errors import batch_ended_error, hold_in_batch_error, read_in_batch_error
 from gapless.v1.commands_pb2 import ExecuteBatchRequest, ExecuteBatchResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.guards_pb2 import Guard
@@ -67,6 +68,14 @@ class _CollectingCalls(Calls):
         raise read_in_batch_error()
 
 
+class _CollectingLocks(Locks):
+    """Commands about locks; a block within the block of a batch would never hold any."""
+
+    def hold(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises RuntimeError, which says what to do instead."""
+        raise hold_in_batch_error()
+
+
 class AsyncBatch(Groups):
     """Commands that are run as one, all of them or none; made by ``client.batch()``.
 
@@ -80,6 +89,7 @@ class AsyncBatch(Groups):
         self._calls = calls.without_guards()
         self._collecting = _CollectingCalls(self._calls)
         super().__init__(self._collecting)
+        self.locks = _CollectingLocks(self._collecting)
         self._guards = guards
         self._timeout = timeout
         self.request_id = new_request_id() if request_id is None else request_id

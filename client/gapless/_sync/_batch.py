@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from google.protobuf.message import Message
 
@@ -16,7 +16,8 @@ from gapless._request_ids import new_request_id
 from gapless._sync._calls import Calls
 from gapless._sync._groups import Groups
 from gapless._sync._transport import ResponseStream
-from gapless._usage_errors import batch_ended_error, read_in_batch_error
+from gapless._sync.locks import Locks
+from gapless._usage_errors import batch_ended_error, hold_in_batch_error, read_in_batch_error
 from gapless.v1.commands_pb2 import ExecuteBatchRequest, ExecuteBatchResponse
 from gapless.v1.common_pb2 import Receipt
 from gapless.v1.guards_pb2 import Guard
@@ -68,6 +69,14 @@ class _CollectingCalls(Calls):
         raise read_in_batch_error()
 
 
+class _CollectingLocks(Locks):
+    """Commands about locks; a block within the block of a batch would never hold any."""
+
+    def hold(self, *_: Any, **__: Any) -> NoReturn:
+        """Raises RuntimeError, which says what to do instead."""
+        raise hold_in_batch_error()
+
+
 class Batch(Groups):
     """Commands that are run as one, all of them or none; made by ``client.batch()``.
 
@@ -81,6 +90,7 @@ class Batch(Groups):
         self._calls = calls.without_guards()
         self._collecting = _CollectingCalls(self._calls)
         super().__init__(self._collecting)
+        self.locks = _CollectingLocks(self._collecting)
         self._guards = guards
         self._timeout = timeout
         self.request_id = new_request_id() if request_id is None else request_id
