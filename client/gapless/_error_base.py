@@ -84,8 +84,8 @@ class GaplessError(Exception):
     @property
     def batch_index(self) -> int | None:
         """Which command of a batch was refused, from 0; None if it was not a command of a batch."""
-        index = self.metadata.get("batch_index")
-        return None if index is None else int(index)
+        index = self.metadata.get("batch_index", "")
+        return int(index) if index.isascii() and index.isdecimal() else None
 
     def for_request(self, request_id: str, *, outcome_unknown: bool) -> Self:
         """A copy that names the command, so that each waiting caller has an error of its own."""

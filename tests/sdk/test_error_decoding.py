@@ -225,3 +225,9 @@ def test_every_class_is_below_the_base() -> None:
         exported = getattr(errors, name)
         if isinstance(exported, type) and issubclass(exported, Exception):
             assert issubclass(exported, GaplessError)
+
+
+@pytest.mark.parametrize(("text", "index"), [("12", 12), ("", None), ("first", None), ("-1", None)])
+def test_a_batch_index_that_is_no_number_is_none(text: str, index: int | None) -> None:
+    assert GaplessError("refused", metadata={"batch_index": text}).batch_index == index
+    assert GaplessError("refused").batch_index is None
