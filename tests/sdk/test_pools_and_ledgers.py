@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,14 @@ async def test_pools(client: AsyncClient) -> None:
         await client.pools.update("ports")
     with pytest.raises(ValueError, match="at least one number and a step of 1"):
         await client.pools.create("none", [range(5, 5)])
+
+
+@pytest.mark.parametrize("wrong", ["80-90", 1.0, (1, 5)])
+async def test_what_is_no_number_and_no_range_is_named(client: AsyncClient, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"ranges has {wrong!r}; expected numbers")):
+        await client.pools.create("ports", [80, wrong])
+    with pytest.raises(TypeError, match=re.escape(f"exclusions has {wrong!r}; expected numbers")):
+        await client.pools.update("ports", exclusions=[wrong])
 
 
 async def test_reservations(client: AsyncClient) -> None:

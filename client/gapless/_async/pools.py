@@ -75,6 +75,7 @@ class Pools:
             The pool and the receipt.
 
         Raises:
+            TypeError: ranges or exclusions have something that is neither number nor range.
             ValueError: a range has no numbers, or a step.
             PoolAlreadyExists: it is there with other settings.
             InvalidField: ranges overlap, or something else breaks its rule.
@@ -83,8 +84,8 @@ class Pools:
         request = CreatePoolRequest(
             request_id=new_request_id() if request_id is None else request_id,
             pool_id=pool_id,
-            ranges=number_ranges(ranges),
-            exclusions=number_ranges(exclusions),
+            ranges=number_ranges("ranges", ranges),
+            exclusions=number_ranges("exclusions", exclusions),
             preferred_numbers=preferred_numbers,
             gap_free=gap_free,
         )
@@ -117,6 +118,7 @@ class Pools:
             The pool after the change, and the receipt.
 
         Raises:
+            TypeError: ranges or exclusions have something that is neither number nor range.
             ValueError: a range has no numbers, or a step.
             PoolNotFound: there is no such pool.
             InvalidField: nothing is given to change, or something breaks its rule.
@@ -130,8 +132,8 @@ class Pools:
         request = UpdatePoolRequest(
             request_id=new_request_id() if request_id is None else request_id,
             pool_id=pool_id,
-            ranges=number_ranges(ranges or ()),
-            exclusions=number_ranges(exclusions or ()),
+            ranges=number_ranges("ranges", ranges or ()),
+            exclusions=number_ranges("exclusions", exclusions or ()),
             preferred_numbers=preferred_numbers,
             update_mask=FieldMask(paths=[name for name in given if given[name] is not None]),
         )
