@@ -87,7 +87,12 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise WrongSettings(f"cannot read the settings file {path}: {error.strerror}") from error
     except ValueError as error:
         raise WrongSettings(f"the settings file {path} is not TOML: {error}") from error
-    for name in found:
+    for name, value in found.items():
+        if isinstance(value, dict):
+            raise WrongSettings(
+                f"the settings file {path} has the table [{name}]; tables are not taken: write"
+                " each setting as `name = value`"
+            )
         if name not in FIELDS:
             raise WrongSettings(f"the settings file {path} has {_unknown(name)}")
     return {name: _from_toml(name, value, f"file {path}") for name, value in found.items()}
