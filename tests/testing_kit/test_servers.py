@@ -282,9 +282,9 @@ def test_a_setting_that_does_not_exist_is_refused(server_type: ServerType) -> No
     [
         ({"journal": "memroy"}, "expected one of sqlite, memory"),
         ({"port": 99_999}, "expected a whole number from 0 to 65535"),
-        ({"heartbeat_seconds": -1}, "expected a number of at least 0.1"),
+        ({"heartbeat_seconds": -1}, "expected a finite number of at least 0.1"),
         ({"log_level": "nope"}, "expected one of debug, info, warning, error"),
-        ({"grace_seconds": "10"}, "expected a number of at least 0"),
+        ({"grace_seconds": "10"}, "expected a finite number of at least 0"),
     ],
     ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
 )
