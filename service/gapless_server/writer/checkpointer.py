@@ -107,10 +107,10 @@ class Checkpointer:
         self._since = self._since.plus(amount)
         if not self._since.reaches(self._between):
             return
-        if self._task is not None and not self._task.done():
+        if self._is_writing():
             if not self._since.reaches(self._between, PATIENCE):
                 return
-            await asyncio.wait([self._task])
+            await self.settle()
             self._require_sound()
         if not self._has_to_wait():
             self._begin(at)
@@ -181,8 +181,7 @@ class Checkpointer:
         Nothing of a round after `at` may be decided. Does nothing while one is being written, or
         while it is too soon after a failure.
         """
-        is_writing = self._task is not None and not self._task.done()
-        if not is_writing and self._damage is None and not self._has_to_wait():
+        if not self._is_writing() and self._damage is None and not self._has_to_wait():
             self._begin(at)
 
     async def settle(self) -> None:
@@ -201,7 +200,14 @@ class Checkpointer:
         await self._checkpoint.close()
 
     def _begin(self, at: CheckpointHead) -> asyncio.Task[None]:
-        """Starts to write the state as it is at `at`, or else what is still frozen."""
+        """Starts to write the state as it is at `at`, or else what is still frozen.
+
+        Where something is being written, that is all: a checkpoint that two write at once would be
+        written a last time over the one after it.
+        """
+        if self._is_writing():
+            assert self._task is not None
+            return self._task
         if self._frozen is None:
             self._state.freeze()
             self._frozen = self._with_requests(at)
@@ -242,6 +248,9 @@ class Checkpointer:
         dropped = self._state.thaw()
         self._frozen = None
         await asyncio.to_thread(take_apart, dropped)
+
+    def _is_writing(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     def _has_to_wait(self) -> bool:
         """Whether the last try failed, not long ago."""

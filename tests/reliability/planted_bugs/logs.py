@@ -114,6 +114,23 @@ BUGS = (
         ),
     ),
     PlantedBug(
+        "two write one checkpoint at once, the slower one over what came after it",
+        "G10",
+        (
+            Edit(
+                "service/gapless_server/writer/checkpointer.py",
+                "        if self._is_writing():\n"
+                "            assert self._task is not None\n"
+                "            return self._task\n",
+                "",
+            ),
+        ),
+        (
+            "tests/checkpoint/test_writes_at_once.py"
+            "::test_g10_a_round_that_waits_writes_no_checkpoint_that_is_being_written",
+        ),
+    ),
+    PlantedBug(
         "a log that ends before its checkpoint is served",
         "G8",
         (
