@@ -169,3 +169,22 @@ async def test_a_closed_client_says_so_in_a_task_that_went_on_after_a_cancellati
         with pytest.raises(ClientClosedError):
             await reading
         service.release()
+
+
+@pytest.mark.parametrize("waits_for", ["watch", "read"])
+async def test_a_cancellation_that_comes_right_before_a_wait_is_heard_in_it(waits_for: str) -> None:
+    """As Ctrl-C does, which may come in the middle of a task's own code."""
+    with FakeService(reads=[None]) as service:
+        async with AsyncClient(service.address) as client:
+            watch = client.events.watch(from_start=True)
+            waits = {"watch": watch.__anext__, "read": client.operations.server_info}
+            task = asyncio.current_task()
+            assert task is not None
+
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waits[waits_for]()
+
+            task.uncancel()
+            await watch.close()
+        service.release()

@@ -96,22 +96,32 @@ async def answered(call: Awaitable[ResponseT]) -> ResponseT:
         RpcError: the call failed, also where the channel was closed under it: gRPC then cancels
             whoever waits, and asyncio would take that for a cancellation of the task.
     """
-    cancelling_before = _cancelling()
+    swallowed = await _swallowed_cancellations()
     try:
         return await call
     except asyncio.CancelledError:
-        if _cancelling() > cancelling_before:
+        if _cancelling() > swallowed:
             raise
         raise _closed_under_way() from None
 
 
 def _cancelling() -> int:
-    """How often somebody cancelled this task: more than before, if not what it waits for was.
-
-    What a task swallowed counts for as long as it runs.
-    """
+    """How often somebody cancelled this task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
+
+
+async def _swallowed_cancellations() -> int:
+    """How often this task was cancelled and went on: that counts for as long as it runs.
+
+    More than that after a wait means that the task was cancelled, and not what it waited for. A
+    cancellation that is still to be heard, as Ctrl-C brings about in the middle of its code, is
+    heard here.
+    """
+    cancelling = _cancelling()
+    if cancelling:
+        await asyncio.sleep(0)
+    return cancelling
 
 
 def _closed_under_way() -> grpc.aio.AioRpcError:
@@ -142,7 +152,7 @@ class ResponseStream(Generic[ResponseT]):
             RpcError: the call failed.
             TimeoutError: there was none for so long; the call is given up.
         """
-        cancelling_before = _cancelling()
+        swallowed = await _swallowed_cancellations()
         try:
             async with asyncio.timeout(silence_seconds_max):
                 response = await self._call.read()
@@ -152,7 +162,7 @@ class ResponseStream(Generic[ResponseT]):
         except asyncio.CancelledError:
             # What gRPC raises in a read if another task gives the call up, which is the end of the
             # stream, or closes the channel.
-            if _cancelling() > cancelling_before:
+            if _cancelling() > swallowed:
                 raise
             if self._given_up:
                 return None
