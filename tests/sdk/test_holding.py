@@ -125,13 +125,12 @@ async def test_a_lock_that_was_lost_to_silence_is_released_when_the_service_is_b
         # Given a lock that is not renewed in time, since the service does not answer
         with pytest.raises(LockLostError):
             await work(client)
-        assert names(service) == ["acquire_lock", "renew_lock"]
 
         # When the service goes on, then the lock, which it counts as held, is released
         service.release()
         await asyncio.to_thread(service.wait_for_frames, 3)
 
-    assert names(service)[2:] == ["release_lock"]
+    assert names(service) == ["acquire_lock", "renew_lock", "release_lock"]
 
 
 async def test_what_was_acquired_though_entering_failed_is_given_back(connect: Connect) -> None:

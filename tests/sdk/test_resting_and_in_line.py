@@ -178,8 +178,8 @@ async def test_g7_who_goes_away_in_line_leaves_nothing_there(
     monkeypatch.setattr("gapless._async._pipeline.QUEUE_COMMANDS_MAX", 1)
     with FakeService([Hold()]) as service:
         async with AsyncClient(service.address) as client:
-            # Given room for one, which is taken
-            first = post(client, "first")
+            # Given room for one, which is taken while all objects are looked through
+            first = post(client, "first", timeout=100.0)
             await asyncio.to_thread(service.wait_for_frames, 1)
             before = left_in_line()
 
