@@ -11,7 +11,6 @@ import grpc
 from gapless._async._batch import AsyncBatch
 from gapless._async._calls import Calls
 from gapless._async._connection import Connection
-from gapless._async._giving_back import give_backs_of
 from gapless._async._groups import Groups
 from gapless._async._transport import Channel
 from gapless._async.events import Events
@@ -185,7 +184,7 @@ class AsyncClient(Groups):
         Closing again does nothing, and neither does closing a view.
         """
         try:
-            await give_backs_of(self._connection).finish()
+            await self._connection.give_backs.finish()
         finally:
             await self._connection.close()
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from gapless._async._giving_back import GiveBacks
 from gapless._async._pipeline import Pipeline
 from gapless._async._transport import (
     Channel,
@@ -49,6 +50,7 @@ class Connection:
         self.is_usable = True
         self._forked = False
         self.closing = Closing()
+        self.give_backs = GiveBacks()
         # A pipeline lives as long as a view of the client uses it or it has commands.
         self._pipelines: weakref.WeakValueDictionary[CallMetadata, Pipeline] = (
             weakref.WeakValueDictionary()

@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
-from weakref import WeakKeyDictionary
-
-from gapless._async._connection import Connection
 
 # What closing a client waits for at most, so that they can still be sent.
 CLOSE_SECONDS_MAX: Final = 2.0
 
 
 class GiveBacks:
-    """What is under way of it on one connection."""
+    """What is under way of it, for a client and all its views."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -35,11 +32,3 @@ class GiveBacks:
         here = [task for task in self._tasks if task.get_loop() is loop]
         if here:
             await asyncio.wait(here, timeout=CLOSE_SECONDS_MAX)
-
-
-_of_connections: Final[WeakKeyDictionary[Connection, GiveBacks]] = WeakKeyDictionary()
-
-
-def give_backs_of(connection: Connection) -> GiveBacks:
-    """Those of a client and all its views."""
-    return _of_connections.setdefault(connection, GiveBacks())

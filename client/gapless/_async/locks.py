@@ -6,7 +6,6 @@ import dataclasses
 from typing import Final
 
 from gapless._async._calls import Calls
-from gapless._async._giving_back import give_backs_of
 from gapless._async._hold_calls import HoldCalls
 from gapless._async._holding import AsyncHeldLock
 from gapless._async._paging import AsyncPager
@@ -100,7 +99,7 @@ class Locks:
                 ttl_seconds=ttl,
                 timeout_seconds=options.timeout_seconds,
             ),
-            give_backs_of(calls.connection),
+            calls.connection.give_backs,
             waits=wait > 0,
         )
 

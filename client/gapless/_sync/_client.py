@@ -14,7 +14,6 @@ from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, St
 from gapless._sync._batch import Batch
 from gapless._sync._calls import Calls
 from gapless._sync._connection import Connection
-from gapless._sync._giving_back import give_backs_of
 from gapless._sync._groups import Groups
 from gapless._sync._transport import Channel
 from gapless._sync.events import Events
@@ -186,7 +185,7 @@ class Client(Groups):
         Closing again does nothing, and neither does closing a view.
         """
         try:
-            give_backs_of(self._connection).finish()
+            self._connection.give_backs.finish()
         finally:
             self._connection.close()
 

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from gapless._forks import mark_when_forked
 from gapless._options import ConnectionOptions
 from gapless._queries import QueryKind, Request, serialize
+from gapless._sync._giving_back import GiveBacks
 from gapless._sync._pipeline import Pipeline
 from gapless._sync._transport import (
     Channel,
@@ -50,6 +51,7 @@ class Connection:
         self.is_usable = True
         self._forked = False
         self.closing = Closing()
+        self.give_backs = GiveBacks()
         # A pipeline lives as long as a view of the client uses it or it has commands.
         self._pipelines: weakref.WeakValueDictionary[CallMetadata, Pipeline] = (
             weakref.WeakValueDictionary()

@@ -10,16 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary, WeakSet
-
-from gapless._sync._connection import Connection
+from weakref import WeakSet
 
 # What closing a client waits for at most, so that they can still be sent.
 CLOSE_SECONDS_MAX: Final = 2.0
 
 
 class GiveBacks:
-    """What is under way of it on one connection."""
+    """What is under way of it, for a client and all its views."""
 
     def __init__(self) -> None:
         # Without those that have ended.
@@ -38,11 +36,3 @@ class GiveBacks:
         give_up_time = time.monotonic() + CLOSE_SECONDS_MAX
         for thread in tuple(self._threads):
             thread.join(max(give_up_time - time.monotonic(), 0))
-
-
-_of_connections: Final[WeakKeyDictionary[Connection, GiveBacks]] = WeakKeyDictionary()
-
-
-def give_backs_of(connection: Connection) -> GiveBacks:
-    """Those of a client and all its views."""
-    return _of_connections.setdefault(connection, GiveBacks())

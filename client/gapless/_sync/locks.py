@@ -11,7 +11,6 @@ from gapless._holds import default_holder_id
 from gapless._queries import QueryKind
 from gapless._request_ids import new_request_id
 from gapless._sync._calls import Calls
-from gapless._sync._giving_back import give_backs_of
 from gapless._sync._hold_calls import HoldCalls
 from gapless._sync._holding import HeldLock
 from gapless._sync._paging import Pager
@@ -101,7 +100,7 @@ class Locks:
                 ttl_seconds=ttl,
                 timeout_seconds=options.timeout_seconds,
             ),
-            give_backs_of(calls.connection),
+            calls.connection.give_backs,
             waits=wait > 0,
         )
 

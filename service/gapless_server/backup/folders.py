@@ -8,15 +8,13 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from gapless_server.backup.faults import DamagedBackup, PlaceTaken
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
 from gapless_server.journal.copies import FILE_HASH_BYTES
 from gapless_server.journal.sqlite import sync_directory
-
-# By this file a data directory is known.
-OWNER_LOCK: Final = "owner.lock"
+from gapless_server.journal.sqlite_store import OWNER_LOCK
 
 
 async def write_backup(
@@ -80,7 +78,7 @@ async def _write_log(
 ) -> None:
     digest = hashlib.blake2b(digest_size=FILE_HASH_BYTES)
     size_bytes = 0
-    with _new_file(path) as file:
+    with new_file(path) as file:
         async for chunk in chunks:
             file.write(chunk)
             digest.update(chunk)
@@ -104,14 +102,14 @@ def require_same(manifest: Manifest, size_bytes: int, file_hash: bytes, what: st
         )
 
 
-def _new_file(path: Path) -> BinaryIO:
+def new_file(path: Path) -> BinaryIO:
     """Makes a file for its owner alone, whatever becomes of the mode of its folder."""
     path.touch(mode=0o600, exist_ok=False)
     return path.open("wb")
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    with _new_file(path) as file:
+    with new_file(path) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

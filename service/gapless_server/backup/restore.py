@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gapless_server.backup.faults import DamagedBackup, UnusableBackup
-from gapless_server.backup.folders import require_same
+from gapless_server.backup.folders import new_file, require_same
 from gapless_server.backup.manifest import LOG_NAME, Manifest
 from gapless_server.backup.places import Place, Restored
 from gapless_server.core.kernel import Kernel
@@ -43,8 +43,7 @@ def _copy(source: Path, manifest: Manifest, draft: Path) -> None:
     digest = hashlib.blake2b(digest_size=FILE_HASH_BYTES)
     size_bytes = 0
     try:
-        draft.touch(mode=0o600, exist_ok=False)
-        with source.open("rb") as file, draft.open("wb") as copy:
+        with source.open("rb") as file, new_file(draft) as copy:
             while chunk := file.read(_READ_BYTES):
                 copy.write(chunk)
                 digest.update(chunk)

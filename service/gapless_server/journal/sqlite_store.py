@@ -13,6 +13,8 @@ from gapless_server.journal.witness import witness_path
 
 # The folder of the logs in a data directory.
 LOGS_DIRECTORY = "namespaces"
+# Whoever has it locked owns the data directory, which is known by it.
+OWNER_LOCK = "owner.lock"
 
 # Namespaces are file names, so they are kept to what is one on every file system.
 NAMESPACE_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -38,7 +40,7 @@ class SqliteJournalStore:
         sync_directory(directory.parent)
         sync_directory(directory)
         self._owner_path = directory / "owner.json"
-        self._lock = FileLock(directory / "owner.lock", self._owner_path)
+        self._lock = FileLock(directory / OWNER_LOCK, self._owner_path)
         write_owner(self._owner_path, address)
         # What a process that was killed left there is nothing to anybody.
         self.drafts = empty_drafts(directory)

@@ -179,7 +179,7 @@ def _dead(state: State, command: pools_pb2.CleanUpPoolRequest, uptime_us: int) -
 
 
 def expired_ending(tables: PoolTables, pool_id: str, holder: Holder) -> Ending:
-    """Returns the ending of a reservation whose time is over."""
+    """Returns how a reservation ends once its time is over."""
     return Ending(holder, require_row(tables, pool_id, holder), pb.RELEASE_CAUSE_EXPIRED)
 
 

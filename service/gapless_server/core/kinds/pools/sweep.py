@@ -17,7 +17,6 @@ from gapless_server.core.kinds.pools.tables import (
     PoolTables,
     holder_of,
     pool_tables,
-    require_row,
 )
 from gapless_server.core.state import State
 
@@ -58,8 +57,10 @@ def sweep(
 def _of_numbers(tables: PoolTables, pool_id: str, named: Iterable[int], uptime_us: int) -> _Endings:
     for looks, number in enumerate(named, start=1):
         holder = holder_of(tables, pool_id, number)
-        if holder is not None and require_row(tables, pool_id, holder).expired(uptime_us):
-            yield expired_ending(tables, pool_id, holder)
+        if holder is not None:
+            ending = expired_ending(tables, pool_id, holder)
+            if ending.row.expired(uptime_us):
+                yield ending
         if looks % _LOOKS_BETWEEN_PAUSES == 0:
             yield None
 
