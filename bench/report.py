@@ -109,15 +109,18 @@ def _pairs(values: Mapping[str, Any]) -> str:
 def target_table(targets: Iterable[Target]) -> str:
     """The table asked / reached."""
     lines = [
-        "| # | against | asked | reached | | figures |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| # | against | asked | reached | | a bare stream | figures |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for target in targets:
         verdict = {True: "yes", False: "**no**", None: "not measured"}[target.holds]
-        reached = "" if target.reached is None else f"{target.reached:,.2f} {target.unit}"
+        reached, bare = (
+            "" if value is None else f"{value:,.2f} {target.unit}"
+            for value in (target.reached, target.bare)
+        )
         asked = f"{target.bound} {target.asked:g} {target.unit}"
         lines.append(
-            f"| {target.number} | {target.what} | {asked} | {reached} | {verdict}"
+            f"| {target.number} | {target.what} | {asked} | {reached} | {verdict} | {bare}"
             f" | {target.detail} |"
         )
     return "\n".join(lines)

@@ -65,6 +65,11 @@ EVENTSOURCING = System(
 )
 ECHO_UNARY = System("echo, unary", "floors", "EchoUnaryDriver", is_floor=True)
 ECHO_STREAM = System("echo, stream", "floors", "EchoStreamDriver", is_floor=True)
+BARE = System("bare stream, in a thread", "bare", "BareDriver", is_floor=True)
+BARE_ON_LOOP = System(
+    "bare stream, on its loop", "bare", "BareDriver", server="server_on_loop", is_floor=True
+)
+BARE_STREAMS = (BARE, BARE_ON_LOOP)
 FDATASYNC = System(
     "fdatasync", "floors", "SyncDriver", server="file", facts=("path",), is_floor=True
 )
@@ -94,15 +99,17 @@ def _cells(systems: Iterable[System], *shapes: Shape) -> list[Cell]:
 def quick_cells() -> list[Cell]:
     """What P1 to P6 need, and nothing else."""
     hot, many = Shape(1, 128, HOT), Shape(4, 256, MANY)
+    frames = Shape(1, 4, HOT, 1000)
     return [
         *_cells([SDK, REDIS, UMADB, ETCD, postgres(4), postgres(16)], hot),
         *_cells([SQLITE], Shape(1, 1, HOT), Shape(4, 1, HOT)),
         *_cells([SDK], many),
         *_cells([REDIS, postgres(2), postgres(8)], Shape(4, 32, MANY)),
-        *_cells([FRAMES, REDIS, postgres(4)], Shape(1, 4, HOT, 1000)),
+        *_cells([FRAMES, REDIS, postgres(4)], frames),
         *_cells([SDK, REDIS], Shape(1, 16, HOT)),
         *_cells([UNARY, ECHO_UNARY], Shape(1, 16, HOT), hot),
         *_cells([SDK, UMADB, ECHO_STREAM, FDATASYNC], Shape(1, 1, HOT)),
+        *_cells([BARE_ON_LOOP], Shape(1, 1, HOT), Shape(1, 16, HOT), hot, many, frames),
     ]
 
 
@@ -128,4 +135,5 @@ def full_cells() -> list[Cell]:
     cells += _cells([FRAMES, REDIS, UMADB, postgres(1), postgres(4)], *frames)
     cells += _cells([UNARY, ECHO_UNARY], *one_process[:3])
     cells += _cells([ECHO_STREAM, FDATASYNC], Shape(1, 1, HOT))
+    cells += _cells(BARE_STREAMS, *one_process, many[-1], frames[-1])
     return cells

@@ -9,13 +9,27 @@ import pytest
 
 from bench.__main__ import recount
 from bench.peers import postgres
-from bench.report import Report, cell_table, machine
+from bench.report import Report, cell_table, machine, target_table
 from bench.run import Measured, Servers, run_cells
 from bench.servers import NotInstalled, program
-from bench.systems import FDATASYNC, FRAMES, SDK, SQLITE, UNARY, Cell, Shape, full_cells
+from bench.systems import (
+    BARE,
+    BARE_ON_LOOP,
+    BARE_STREAMS,
+    FDATASYNC,
+    FRAMES,
+    REDIS,
+    SDK,
+    SQLITE,
+    UNARY,
+    Cell,
+    Shape,
+    System,
+    full_cells,
+)
 from bench.targets import Target, throughput_targets
 from gapless_server.load.plan import Load
-from gapless_server.load.tally import Tally, total
+from gapless_server.load.tally import LoadResult, Tally, total
 
 SECONDS = 0.5
 
@@ -29,6 +43,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Measured], 
         Cell(FRAMES, Shape(1, 2, 1, 10)),
         Cell(SQLITE, Shape(2, 1, 2)),
         Cell(FDATASYNC, Shape(1, 1, 1)),
+        *(Cell(bare, Shape(1, 128, 1)) for bare in BARE_STREAMS),
+        Cell(BARE, Shape(1, 2, 1, 10)),
     ]
     with Servers(tmp_path_factory.mktemp("bench")) as servers:
         results = run_cells(servers, cells, rounds=1, seconds=SECONDS, on_news=lambda _what: None)
@@ -40,10 +56,40 @@ def test_every_system_answers_and_keeps_its_promises(
 ) -> None:
     results, _ = measured
 
-    assert [one.cell.system for one in results] == [SDK, UNARY, FRAMES, SQLITE, FDATASYNC]
+    assert [one.cell.system for one in results] == [
+        *(SDK, UNARY, FRAMES, SQLITE, FDATASYNC),
+        *(*BARE_STREAMS, BARE),
+    ]
     assert [one for one in results if not one.results[0].posts] == []
     assert [one.breaches for one in results] == [[]] * len(results)
     assert [one.cell.system for one in results if not one.results[0].repeats] == []
+
+
+def test_a_bare_stream_gives_every_sequence_once_while_it_runs(
+    measured: tuple[list[Measured], dict[str, object]],
+) -> None:
+    results, _ = measured
+
+    bare = [one for one in results if one.cell.system in BARE_STREAMS]
+
+    # What is no system's promise is no breach of it, so the answers are looked at themselves.
+    assert [one.results[0].breaches for one in bare] == [[], [], []]
+
+
+def test_a_row_says_what_the_quicker_bare_stream_reaches_in_our_place() -> None:
+    def one(system: System, rate: float, p50_ms: float) -> Measured:
+        result = LoadResult(Load(prefix="c"), 1, rate, p50_ms, 9.0, 0, [])
+        return Measured(Cell(system, Shape(1, 128, 1)), [result])
+
+    rows = throughput_targets(
+        [one(SDK, 20, 5), one(REDIS, 10, 9), one(BARE, 30, 3), one(BARE_ON_LOOP, 50, 4)]
+    )
+
+    by_name = {row.what: row for row in rows if row.number == "P1"}
+    assert (by_name["Redis, 128 callers"].reached, by_name["Redis, 128 callers"].bare) == (2, 5)
+    assert (by_name["p50"].reached, by_name["p50"].bare) == (5, 3)
+    assert by_name["UmaDB"].bare is None
+    assert "| 2.00 x | **no** | 5.00 x |" in target_table(rows)
 
 
 def test_g1_our_logs_are_recounted_after_every_load(
