@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,8 +13,8 @@ import pytest
 
 from gapless.v1.commands_pb2 import Command
 from gapless_server.core.refusals import Refused
-from gapless_server.journal.memory import MemoryJournalStore
-from gapless_server.journal.port import Journal, JournalStore
+from gapless_server.journal.memory import MemoryJournal, MemoryJournalStore
+from gapless_server.journal.port import Corrupt, Journal, JournalStore
 from gapless_server.journal.sqlite_store import SqliteJournalStore
 from gapless_server.writer.clock import ManualClock
 from gapless_server.writer.limits import WriterLimits
@@ -35,12 +37,14 @@ IDLE_AT_ONCE = NamespaceLimits(idle_seconds=0)
 
 
 def make_namespaces(
-    store: JournalStore | None = None, limits: NamespaceLimits = IDLE_AT_ONCE
+    store: JournalStore | None = None,
+    limits: NamespaceLimits = IDLE_AT_ONCE,
+    clock: ManualClock | None = None,
 ) -> Namespaces:
     return Namespaces(
         KERNEL,
         store or MemoryJournalStore(),
-        ManualClock(),
+        clock or ManualClock(),
         WriterLimits(),
         limits,
         lambda *_: None,
@@ -383,3 +387,64 @@ async def test_g8_a_log_that_cannot_be_opened_is_refused_each_time_and_alone(
     assert await run_in(namespaces, "good", create(), post("p1")) == [0, 1]
     await namespaces.close()
     await store.close()
+
+
+class Loaded:
+    """What a start has loaded by the time it finds damage."""
+
+
+class DamagedStore(MemoryJournalStore):
+    """A store whose logs turn out to be damaged after so many seconds."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+        self.opened = 0
+        self.loaded: list[weakref.ref[Loaded]] = []
+
+    async def open(self, namespace: str) -> MemoryJournal:
+        self.opened += 1
+        loaded = Loaded()
+        self.loaded.append(weakref.ref(loaded))
+        self._clock.advance(self._seconds)
+        raise Corrupt("position 7 does not follow position 6")
+
+
+async def test_a_damaged_log_is_gone_through_again_only_after_as_long_as_that_took() -> None:
+    clock = ManualClock()
+    store = DamagedStore(clock, seconds=3)
+    namespaces = make_namespaces(store, clock=clock)
+    first = await refusal_of_use(namespaces, "n")
+
+    clock.advance(2.9)
+    again = [await refusal_of_use(namespaces, "n") for _ in range(5)]
+    opened_early = store.opened
+    clock.advance(0.1)
+    later = await refusal_of_use(namespaces, "n")
+
+    assert {str(one) for one in (first, *again, later)} == {str(first)}
+    assert (opened_early, store.opened) == (1, 2)
+
+
+async def test_a_damaged_log_holds_up_no_other() -> None:
+    clock = ManualClock()
+    store = DamagedStore(clock, seconds=3)
+    namespaces = make_namespaces(store, clock=clock)
+
+    refusals = [await refusal_of_use(namespaces, name) for name in ("n", "other")]
+
+    assert [one.metadata["namespace"] for one in refusals] == ["n", "other"]
+
+
+async def test_nothing_of_what_a_refused_start_had_loaded_is_kept() -> None:
+    clock = ManualClock()
+    store = DamagedStore(clock, seconds=3)
+    namespaces = make_namespaces(store, clock=clock)
+
+    await refusal_of_use(namespaces, "n")
+    await refusal_of_use(namespaces, "n")
+
+    await settle()
+    gc.collect()
+    assert [one() for one in store.loaded] == [None]

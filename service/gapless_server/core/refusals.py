@@ -76,6 +76,15 @@ class Refused(Exception):
             raise ValueError(f"refusal {self.row.reason} lacks metadata {sorted(missing)}")
         super().__init__(self.row.text.format_map(self.metadata))
 
+    def again(self) -> Refused:
+        """Returns the same, which holds nothing of where this one was raised and of its cause."""
+        return Refused(
+            self.reason,
+            faults=self.faults,
+            retry_after_seconds=self.retry_after_seconds,
+            **self.metadata,
+        )
+
 
 def invalid_field(field: str, description: str) -> Refused:
     """A refusal that names one bad field."""

@@ -20,6 +20,7 @@ from gapless_server.writer.clock import Clock, LogClock
 from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.log_reader import journal_refusal
 from gapless_server.writer.namespace import Namespace, OnRound
+from gapless_server.writer.refused_starts import RefusedStarts
 
 _log = structlog.get_logger()
 
@@ -135,6 +136,7 @@ class Namespaces:
         self._on_round = on_round
         self.sharing = Sharing()
         self._slots: dict[str, Slot] = {}
+        self._refused_starts = RefusedStarts(clock)
         # Kept while a namespace is closed, so that its uptime goes on: this process serves it.
         self._log_clocks: dict[str, LogClock] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
@@ -211,43 +213,48 @@ class Namespaces:
             return slot
         if self._stopping:
             raise Refused(errors_pb2.ERROR_REASON_SHUTTING_DOWN, retry_after_seconds=1.0)
+        self._refused_starts.require_none(name)
         if len(self._slots) >= self._limits.namespaces_open_max:
             self._close_least_used()
         slot = self._slots[name] = Slot(asyncio.create_task(self._open(name)))
         return slot
 
     async def _open(self, name: str) -> Namespace:
+        began_us = self._clock.monotonic_us()
         try:
-            journal = await self.store.open(name)
-            checkpoint = None
-            try:
-                if self._checkpoints is not None:
-                    checkpoint = await self._checkpoints.open(name, journal.incarnation)
-                return await Namespace.open(
-                    name,
-                    self.kernel,
-                    journal,
-                    self._log_clock(name),
-                    self._writer_limits,
-                    self._on_fatal,
-                    self._on_round,
-                    checkpoint,
-                    self.sharing,
-                )
-            except BaseException:
-                if checkpoint is not None:
-                    await checkpoint.close()
-                await journal.close()
+            return await self._load(name)
+        except BaseException as error:
+            self._slots.pop(name, None)
+            if isinstance(error, OSError):
+                # No file handles are left, for instance: that may pass.
+                error = JournalError(str(error))
+            if not isinstance(error, JournalError):
                 raise
-        except JournalError as error:
-            self._slots.pop(name, None)
-            raise journal_refusal(name, error) from error
-        except OSError as error:
-            # No file handles are left, for instance: that may pass.
-            self._slots.pop(name, None)
-            raise journal_refusal(name, JournalError(str(error))) from error
+            refusal = journal_refusal(name, error)
+            self._refused_starts.note(name, refusal, began_us=began_us)
+            raise refusal from error
+
+    async def _load(self, name: str) -> Namespace:
+        journal = await self.store.open(name)
+        checkpoint = None
+        try:
+            if self._checkpoints is not None:
+                checkpoint = await self._checkpoints.open(name, journal.incarnation)
+            return await Namespace.open(
+                name,
+                self.kernel,
+                journal,
+                self._log_clock(name),
+                self._writer_limits,
+                self._on_fatal,
+                self._on_round,
+                checkpoint,
+                self.sharing,
+            )
         except BaseException:
-            self._slots.pop(name, None)
+            if checkpoint is not None:
+                await checkpoint.close()
+            await journal.close()
             raise
 
     def _log_clock(self, name: str) -> LogClock:
