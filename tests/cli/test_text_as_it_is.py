@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -89,3 +89,34 @@ def test_json_has_the_very_path() -> None:
     shown = run("config", "--data", "/b[/x]", "--json")
 
     assert json.loads(shown.stdout)["data"]["value"] == "/b[/x]"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_is_json_whatever_the_output_can_carry(
+    server: InProcessServer, encoding: str, tmp_path: Path
+) -> None:
+    namespace = f"letters-{encoding}"
+    with server.client(namespace) as client:
+        client.channels.create("caf\u00e9-\U0001f600")
+    watch = ["watch", "-a", server.address, "-n", namespace, "--from", "start", "--until-caught-up"]
+    speaking = {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+
+    watched = _bytes_shown([*watch, "--json"], speaking)
+    configured = _bytes_shown(["config", "--data", tmp_path / "\u00e9", "--json"], speaking)
+    exported = _bytes_shown(["export", server.directory / "data", "-n", namespace, "-q"], speaking)
+
+    (event,) = json.loads(watched.decode("utf-8"))["events"]
+    assert event["channel_created"]["channel_id"] == "caf\u00e9-\U0001f600"
+    assert json.loads(configured.decode("utf-8"))["data"]["value"] == str(tmp_path / "\u00e9")
+    assert "caf\u00e9-\U0001f600" in exported.decode("utf-8")
+    assert all(json.loads(line) for line in exported.decode("utf-8").splitlines())
+
+
+def _bytes_shown(arguments: Sequence[object], environment: Mapping[str, str]) -> bytes:
+    return subprocess.run(
+        [sys.executable, "-m", "gapless_server", *map(str, arguments)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **environment},
+        timeout=SECONDS_MAX,
+    ).stdout

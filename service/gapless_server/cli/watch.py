@@ -104,7 +104,8 @@ def _json_line(entry: Entry) -> str:
     shown["position"] = entry.position
     # A command that changed nothing, as a second join, is an entry too.
     shown.setdefault("events", [])
-    return json.dumps({"cursor": entry.cursor, **shown}, ensure_ascii=False)
+    # Letters beyond ASCII are escaped: the output may carry none of them, or not as UTF-8.
+    return json.dumps({"cursor": entry.cursor, **shown})
 
 
 def _readable_lines(entry: Entry) -> list[str]:
