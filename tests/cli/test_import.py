@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from gapless import Client
 from gapless.testing import SubprocessServer
-from tests.cli.commands import run
+from tests.cli.commands import run, run_process
 from tests.slack.lines import message, report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,6 +127,22 @@ def test_a_command_that_is_refused_ends_with_1_and_is_named(
     [refusal] = result["refusals"]
     assert refusal.startswith("slack:C1:1.2: ")
     assert "sender_id" in refusal
+
+
+def test_a_damaged_log_ends_with_3_at_once(
+    server: SubprocessServer, namespace: str, tmp_path: Path
+) -> None:
+    file = _small(tmp_path / "events.jsonl")
+    _import(server, namespace, file)
+    server.stop()
+    log = server.directory / "data" / "namespaces" / f"{namespace}.db"
+    os.truncate(log, log.stat().st_size // 2)
+    server.start()
+
+    shown = run_process("import", file, "-a", server.address, "-n", namespace)
+
+    assert shown.returncode == 3
+    assert f"Error: the log of namespace {namespace} is damaged: " in shown.stderr
 
 
 def test_people_get_a_table(server: SubprocessServer, namespace: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Final
 
 from gapless import AsyncClient, GaplessError
+from gapless.errors import LogCorrupt
 from gapless_server.slack.plan import Plan, Request
 from gapless_server.slack.replay import SECONDS_MAX, Tally, replay
 
@@ -60,7 +61,7 @@ def replay_in_processes(
 
     All processes begin at the same time, once each has reached the service. `on_done` hears, in
     this process, how many commands are done, and is called also while none is. Raises
-    ReplayFailed, and what `on_done` raises.
+    ReplayFailed, LogCorrupt, and what `on_done` raises.
     """
     running: dict[Connection, BaseProcess] = {}
     try:
@@ -98,6 +99,8 @@ def _gather(running: Mapping[Connection, BaseProcess], on_done: Callable[[int], 
                 case Tally() as tally:
                     tallies[connection] = tally
                     done[connection] = tally.sent
+                case LogCorrupt() as error:
+                    raise error
                 case reason:
                     raise ReplayFailed(str(reason))
         on_done(sum(done.values()))
@@ -138,6 +141,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         connection.send(asyncio.run(_replay(target, namespace, channels, connection)))
+    except* LogCorrupt as damaged:
+        connection.send(damaged.exceptions[0])
     except* GaplessError as errors:
         connection.send(str(errors.exceptions[0]))
 

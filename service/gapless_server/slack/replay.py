@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gapless import AsyncClient, GaplessError, RetryAdvice
-from gapless.errors import UnavailableError
+from gapless.errors import LogCorrupt, UnavailableError
 from gapless.v1.messages_pb2 import PostMessageResponse
 from gapless.v1.threads_pb2 import PostReplyResponse
 from gapless_server.slack.plan import Request
@@ -76,7 +76,8 @@ async def replay(
     """Sends the commands and returns what came of them; `on_done` hears how many are done.
 
     `client` must not send again by itself (max_attempts=1): attempts are counted here. Raises
-    GaplessError, in an exception group, if the service is away for longer than `SECONDS_MAX`.
+    GaplessError, in an exception group, if the service is away for longer than `SECONDS_MAX`, or
+    LogCorrupt in one.
     """
     replayed = _Replay(client, on_done)
     async with asyncio.TaskGroup() as tasks:
@@ -124,6 +125,8 @@ class _Replay:
             if not isinstance(outcome, GaplessError):
                 tally.latencies_seconds.append(outcome[1] - began)
                 self._note(outcome[0], command)
+            elif isinstance(outcome, LogCorrupt):
+                raise outcome  # nothing will be applied, and what was may be lost
             elif _may_help_to_send_again(outcome):
                 unanswered.append((command, outcome))
                 tally.retried += is_first
