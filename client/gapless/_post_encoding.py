@@ -1,7 +1,7 @@
 """The request that is sent most, as bytes: a message that is serialized costs four times more.
 
 Invariant: the bytes are those that protobuf would write. What is not plain (attributes, a body that
-is a message, arguments of wrong types) is left to protobuf, which also knows what to raise.
+is a message, arguments of wrong types) is left to protobuf, and what that refuses is named here.
 """
 
 from __future__ import annotations
@@ -85,12 +85,31 @@ def _by_protobuf(
     message_id: str | None,
 ) -> bytes:
     request = PostMessageRequest()
-    request.request_id = request_id
-    request.channel_id = channel_id
-    request.sender_id = sender_id
+    texts = (("request_id", request_id), ("channel_id", channel_id), ("sender_id", sender_id))
+    for name, text in texts:
+        _set_text(request, name, text)
     if attributes is not None:
-        request.attributes.update(attributes)
+        try:
+            request.attributes.update(attributes)
+        except TypeError as error:
+            raise TypeError(_named_attributes(attributes)) from error
     if message_id is not None:
-        request.message_id = message_id
+        _set_text(request, "message_id", message_id)
     fill_body(request.body, body)
     return request.SerializeToString()
+
+
+def _set_text(request: PostMessageRequest, name: str, text: str) -> None:
+    try:
+        setattr(request, name, text)
+    except TypeError as error:
+        raise TypeError(f"{name} is {text!r}; expected a str") from error
+
+
+def _named_attributes(attributes: object) -> str:
+    """Says what is wrong with attributes that protobuf refuses."""
+    if isinstance(attributes, Mapping):
+        for key, value in attributes.items():
+            if not (isinstance(key, str) and isinstance(value, str)):
+                return f"attributes has {value!r} under {key!r}; expected a str under a str"
+    return f"attributes is a {type(attributes).__name__}; expected a mapping of str to str"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,14 +75,34 @@ def test_what_is_not_plain_is_written_by_protobuf(
 
 @pytest.mark.parametrize("wrong", [None, 7, ["general"]])
 def test_an_argument_of_another_type_is_refused(wrong: Any) -> None:
-    for arguments in ((wrong, "c", "s", "b"), ("r", wrong, "s", "b"), ("r", "c", wrong, "b")):
-        with pytest.raises(TypeError):
-            encoded_post(*arguments, None, None)
-    with pytest.raises(TypeError, match="expected str, bytes or"):
-        encoded_post("r", "c", "s", wrong, None, None)
-    if wrong is not None:
-        with pytest.raises(TypeError):
-            encoded_post("r", "c", "s", "b", None, wrong)
+    found = f"is {re.escape(repr(wrong))}; expected a str"
+
+    for attributes in (None, {"kind": "greeting"}):
+        with pytest.raises(TypeError, match=f"^request_id {found}$"):
+            encoded_post(wrong, "c", "s", "b", attributes, None)
+        with pytest.raises(TypeError, match=f"^channel_id {found}$"):
+            encoded_post("r", wrong, "s", "b", attributes, None)
+        with pytest.raises(TypeError, match=f"^sender_id {found}$"):
+            encoded_post("r", "c", wrong, "b", attributes, None)
+        with pytest.raises(TypeError, match=r"^body is a \w+; expected str, bytes or"):
+            encoded_post("r", "c", "s", wrong, attributes, None)
+        if wrong is not None:
+            with pytest.raises(TypeError, match=f"^message_id {found}$"):
+                encoded_post("r", "c", "s", "b", attributes, wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (7, "attributes is a int; expected a mapping of str to str"),
+        ({"a": "b", "count": 1}, "attributes has 1 under 'count'; expected a str under a str"),
+        ({1: "b"}, "attributes has 'b' under 1; expected a str under a str"),
+    ],
+    ids=["no-mapping", "value", "key"],
+)
+def test_attributes_of_another_type_are_refused(wrong: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(told)}$"):
+        encoded_post("r", "c", "s", "b", wrong, None)
 
 
 def test_a_lone_surrogate_is_refused() -> None:
