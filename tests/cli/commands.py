@@ -39,12 +39,18 @@ def run_process(
 
 
 @contextmanager
-def serving(*arguments: Any, directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(
+    *arguments: Any, directory: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Runs `gapless serve`; gives its process and its address, and kills what is left of it."""
     address_file = directory / "address"
     command = _command(("serve", *arguments, "--address-file", address_file))
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(None)
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(environment),
     )
     try:
         give_up_time = time.monotonic() + SECONDS_MAX

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from gapless_server.cli.configuration import SettingValue, resolve, variable_name
+from gapless_server.cli.configuration import (
+    SettingValue,
+    resolve,
+    unknown_variables,
+    variable_name,
+)
 from gapless_server.cli.exits import WrongSettings
 from gapless_server.settings import FIELDS, INT64_MAX, MIB, Settings
 from tests.cli.commands import run
@@ -100,6 +105,19 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_nearest_known_one(
         f"the settings file {path} has the unknown key '{unknown}'; did you mean '{nearest}'?"
         " `gapless config` lists all"
     )
+
+
+def test_only_what_is_named_like_a_setting_and_is_none_is_unknown() -> None:
+    known = {variable_name(name): "" for name in FIELDS}
+    own = {"GAPLESS_ADDRESS": "", "GAPLESS_NAMESPACE": "", "GAPLESS_CONFIG": "", "GAPLESS_SEED": ""}
+    unknown = {"GAPLESS_PROT": "", "GAPLESS_LOGLEVEL": "", "GAPLESS_X": "", "OTHERS": ""}
+
+    assert unknown_variables(known | own) == {}
+    assert unknown_variables(known | own | unknown) == {
+        "GAPLESS_LOGLEVEL": "GAPLESS_LOG_LEVEL",
+        "GAPLESS_PROT": "GAPLESS_PORT",
+        "GAPLESS_X": None,
+    }
 
 
 @pytest.mark.parametrize(

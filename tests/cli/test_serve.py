@@ -303,6 +303,33 @@ def test_below_debug_no_command_is_logged(tmp_path: Path) -> None:
     assert [line["event"] for line in lines] == ["serving", "stopping", "stopped"]
 
 
+def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(
+    tmp_path: Path,
+) -> None:
+    environment = {
+        "GAPLESS_CHECKPOINT_ENTRYS": "7",
+        "GAPLESS_WEB_SERVICE_HOST": "10.0.0.7",
+        "GAPLESS_NAMESPACE": "story",
+        "GAPLESS_GRACE_SECONDS": "3",
+    }
+    arguments = ("--port", 0, "--data", tmp_path / "data")
+    with serving(*arguments, directory=tmp_path, environment=environment) as (process, _address):
+        process.terminate()
+        lines = _log_lines(process)
+
+    assert [line["event"] for line in lines] == [
+        "environment_variables_unknown",
+        "serving",
+        "stopping",
+        "stopped",
+    ]
+    assert lines[0]["level"] == "warning"
+    assert lines[0]["unknown"] == {
+        "GAPLESS_CHECKPOINT_ENTRYS": "GAPLESS_CHECKPOINT_ENTRIES",
+        "GAPLESS_WEB_SERVICE_HOST": None,
+    }
+
+
 def _many_large_groups() -> list[Command]:
     """Takes a service several times as long as it has to stop, in one frame."""
     return [

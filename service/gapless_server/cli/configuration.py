@@ -18,6 +18,15 @@ from gapless_server.settings import FIELDS, TYPES, Settings, allowed, is_of_type
 
 ENVIRONMENT_PREFIX: Final = "GAPLESS_"
 
+# What begins so and is no setting, but of the command line, the tests or the soak.
+_OTHER_VARIABLES: Final = frozenset(
+    f"{ENVIRONMENT_PREFIX}{name}"
+    for name in ["ADDRESS", "NAMESPACE", "CONFIG", "TIER", "SEED", "TIMES", "REPORT", "LOCK_CYCLES"]
+)
+
+# How like a setting's a name must be, from 0 to 1, to be taken for it.
+_NEARNESS_MIN: Final = 0.7
+
 _TRUE: Final = ("true", "yes", "on", "1")
 _FALSE: Final = ("false", "no", "off", "0")
 
@@ -74,6 +83,21 @@ def resolve(
             found = SettingValue(name, field.default, "default")
         values.append(_checked(found))
     return Configuration(tuple(values))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Returns the variables that are named like settings and are none, with what may be meant.
+
+    Another program may own such a name, so none of them is wrong for sure.
+    """
+    known = {variable_name(name) for name in FIELDS}
+    unknown: dict[str, str | None] = {}
+    for variable in sorted(environment.keys() - _OTHER_VARIABLES):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            nearest = difflib.get_close_matches(name, FIELDS, n=1, cutoff=_NEARNESS_MIN)
+            unknown[variable] = variable_name(nearest[0]) if nearest else None
+    return unknown
 
 
 def _wrong(name: str, source: str, value: object) -> WrongSettings:

@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 import click
 import structlog
 
-from gapless_server.cli.configuration import Configuration
+from gapless_server.cli.configuration import Configuration, unknown_variables
 from gapless_server.cli.exits import EXIT_CODES_HELP, FAILED, OK, CommandError, InUse, WrongSettings
 from gapless_server.cli.logs import configure_logs
 from gapless_server.cli.paths import GivenPath
@@ -66,6 +66,9 @@ def command(configuration: Configuration, address_file: Path | None) -> None:
     if address_file is not None:
         _require_place(address_file)
     configure_logs(settings)
+    if unknown := unknown_variables(os.environ):
+        # The name of each, and that of the setting that may be meant.
+        _log.warning("environment_variables_unknown", unknown=unknown)
     _raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
