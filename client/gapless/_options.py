@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -11,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 
 from gapless._version import __version__
-from gapless.metadata import CallMetadata, call_metadata
+from gapless.metadata import DEFAULT_TARGET, CallMetadata, call_metadata
 from gapless.v1.guards_pb2 import Guard
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -51,6 +53,9 @@ _CHANNEL_OPTIONS: Final[Mapping[str, Any]] = {
     "grpc.primary_user_agent": f"gapless-python/{__version__}",
 }
 
+
+# A name, an IPv4 address, or an IPv6 address in brackets, and no port behind it.
+_HOST_ALONE: Final = re.compile(r"[^:/]+|\[[^\[\]/]*\]")
 
 StubT_co = TypeVar("StubT_co", covariant=True)
 
@@ -107,6 +112,28 @@ class CallOptions:
         return call_metadata(
             namespace=self.namespace, caller=self.caller, min_position=self.min_position
         )
+
+
+def check_target(target: str, credentials: grpc.ChannelCredentials | None) -> str:
+    """The same target. Raises ValueError if it is a host that lacks its port.
+
+    gRPC takes port 443 then, which is meant with TLS at best. Everything that a scheme can begin
+    (``dns:``, ``unix:``, ``xds:``) has a colon, and is left to gRPC.
+    """
+    if credentials is None and (not target or _HOST_ALONE.fullmatch(target) or _is_ipv6(target)):
+        raise ValueError(
+            f"target is {target!r}, which has no port; expected host:port, such as"
+            f" {DEFAULT_TARGET!r} or '[::1]:4275', or another gRPC target"
+        )
+    return target
+
+
+def _is_ipv6(target: str) -> bool:
+    try:
+        ipaddress.IPv6Address(target)
+    except ValueError:
+        return False
+    return True
 
 
 def check_timeout(timeout_seconds: float) -> float:

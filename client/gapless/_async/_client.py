@@ -16,7 +16,13 @@ from gapless._async._transport import Channel
 from gapless._async.events import Events
 from gapless._async.operations import Operations
 from gapless._guarding import GuardLike, as_guards
-from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, StubFactory
+from gapless._options import (
+    TIMEOUT_SECONDS,
+    CallOptions,
+    ConnectionOptions,
+    StubFactory,
+    check_target,
+)
 from gapless.metadata import DEFAULT_TARGET, CallMetadata
 
 StubT = TypeVar("StubT")
@@ -52,7 +58,8 @@ class AsyncClient(Groups):
         """Makes a client; nothing is sent yet.
 
         Args:
-            target: where the service listens, as host:port or any gRPC target.
+            target: where the service listens, as host:port or any gRPC target; the port may be
+                left out with TLS, where it is 443 then.
             namespace: the namespace of every call. None: ``default``.
             caller: the scope within which request ids are unique; printable ASCII. None: empty.
             timeout: seconds for all attempts of a call together; ``math.inf`` for no limit.
@@ -63,6 +70,7 @@ class AsyncClient(Groups):
         Raises:
             ValueError: an argument breaks its rule; the text says which.
         """
+        check_target(target, credentials)
         connection = Connection(ConnectionOptions(target, credentials, channel_options or {}))
         options = CallOptions(namespace, caller, timeout, max_attempts, min_position=None)
         self._set_up(connection, options)

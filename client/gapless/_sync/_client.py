@@ -10,7 +10,13 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from gapless._guarding import GuardLike, as_guards
-from gapless._options import TIMEOUT_SECONDS, CallOptions, ConnectionOptions, StubFactory
+from gapless._options import (
+    TIMEOUT_SECONDS,
+    CallOptions,
+    ConnectionOptions,
+    StubFactory,
+    check_target,
+)
 from gapless._sync._batch import Batch
 from gapless._sync._calls import Calls
 from gapless._sync._connection import Connection
@@ -53,7 +59,8 @@ class Client(Groups):
         """Makes a client; nothing is sent yet.
 
         Args:
-            target: where the service listens, as host:port or any gRPC target.
+            target: where the service listens, as host:port or any gRPC target; the port may be
+                left out with TLS, where it is 443 then.
             namespace: the namespace of every call. None: ``default``.
             caller: the scope within which request ids are unique; printable ASCII. None: empty.
             timeout: seconds for all attempts of a call together; ``math.inf`` for no limit.
@@ -64,6 +71,7 @@ class Client(Groups):
         Raises:
             ValueError: an argument breaks its rule; the text says which.
         """
+        check_target(target, credentials)
         connection = Connection(ConnectionOptions(target, credentials, channel_options or {}))
         options = CallOptions(namespace, caller, timeout, max_attempts, min_position=None)
         self._set_up(connection, options)

@@ -79,6 +79,15 @@ def _with_service(command: Callable[..., None]) -> Callable[..., None]:
     return with_service
 
 
+def _address_with_port(_ctx: click.Context, _param: click.Parameter, address: str) -> str:
+    """Refuses what the SDK refuses, before a command begins; nothing is connected by that."""
+    try:
+        AsyncClient(address)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return address
+
+
 def _place_options(command: Callable[..., None]) -> Callable[..., None]:
     namespace = click.option(
         "--namespace",
@@ -92,6 +101,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
     address = click.option(
         "--address",
         "-a",
+        callback=_address_with_port,
         envvar="GAPLESS_ADDRESS",
         default=DEFAULT_TARGET,
         show_default=True,
