@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
@@ -20,7 +20,7 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.listening import listen_address, why_refused
-from gapless_server.rpc import commands, events, operations
+from gapless_server.rpc import commands, events, operations, reflections
 from gapless_server.rpc.accepting import Accepting
 from gapless_server.rpc.call_gate import CallGate, Gated, paths_with_pages
 from gapless_server.rpc.health import HealthServicer
@@ -208,8 +208,10 @@ class Server:
         ]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [service.full_name for service in services]
-        names += [health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, server)
+        names += [health.SERVICE_NAME, reflections.SERVICE_NAME]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            reflections.ReflectionServicer(names), server
+        )
         gate = self._gate(pages)
         with_pages = paths_with_pages(services)
         return Accepting(server, [Gated(one, gate, with_pages) for one in handlers], services)

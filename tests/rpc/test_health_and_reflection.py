@@ -15,10 +15,12 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionRequest,
     ServerReflectionResponse,
 )
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 import gapless
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from gapless_server.rpc.health import WATCHES_MAX
+from gapless_server.rpc.reflections import STREAMS_MAX
 from tests.rpc.bad_requests import SERVICES
 from tests.rpc.wire import Wire, seen_in
 
@@ -109,6 +111,24 @@ async def test_reflection_gives_the_contract_of_every_service(wire: Wire) -> Non
             for data in answer.file_descriptor_response.file_descriptor_proto
         ]
         assert service.file.name in {file.name for file in files}
+
+
+async def test_g7_more_streams_of_reflection_than_may_be_open_are_refused(wire: Wire) -> None:
+    stub = ServerReflectionStub(wire.channel)
+    request = ServerReflectionRequest(list_services="")
+    streams = [stub.ServerReflectionInfo() for _ in range(STREAMS_MAX)]
+    await asyncio.gather(*(stream.write(request) for stream in streams))
+    await asyncio.gather(*(stream.read() for stream in streams))
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await reflect(wire, request)
+    for stream in streams:
+        await stream.done_writing()
+    await asyncio.gather(*(stream.read() for stream in streams))
+    answer = await reflect(wire, request)
+
+    assert seen_in(caught.value).metadata == {"streams_max": "1000", "kind": "reflection"}
+    assert answer.list_services_response.service
 
 
 async def test_a_service_says_what_it_is(wire: Wire) -> None:
