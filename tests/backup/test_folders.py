@@ -115,15 +115,19 @@ def test_a_backup_and_what_is_restored_of_it_are_for_their_owner_alone(
     assert {*modes.values(), owner_mode} == {0o600}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-def test_a_mount_point_is_refused_before_anything_is_asked_for(tmp_path: Path) -> None:
-    folder = tmp_path / "mounted"
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_a_mount_point_is_refused_before_anything_is_asked_for(tmp_path: Path, kind: str) -> None:
+    folder, source = tmp_path / "mounted here", tmp_path / "source"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
-    )
+    source.mkdir()
+    what = {
+        "tmpfs": ["-t", "tmpfs", "-o", "size=1m", "tmpfs"],
+        "bind": ["--bind", str(source)],
+    }
+    mounted = subprocess.run(["mount", *what[kind], str(folder)], capture_output=True)
     if mounted.returncode:
-        pytest.skip("this kernel mounts no tmpfs here")
+        pytest.skip(f"this kernel mounts no {kind} here")
     try:
         refused = run("backup", folder, "-a", "127.0.0.1:1")
     finally:

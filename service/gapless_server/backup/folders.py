@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gapless_server.backup.faults import DamagedBackup, PlaceTaken
 from gapless_server.backup.manifest import LOG_NAME, MANIFEST_NAME, Manifest
 from gapless_server.journal.copies import FILE_HASH_BYTES
 from gapless_server.journal.sqlite import sync_directory
 from gapless_server.journal.sqlite_store import OWNER_LOCK
+
+# A line a mount, and which of its fields is where.
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_MOUNT_POINT: Final = 4
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
 
 
 async def write_backup(
@@ -63,11 +69,28 @@ def require_free(folder: Path) -> Path:
         raise PlaceTaken(f"{folder} is there already; name a folder that is not, or an empty one")
     # A symlink stays one, and the folder that one is in has a name as well.
     resolved = folder.resolve()
-    if os.path.ismount(resolved):
+    if _is_mount_point(resolved):
         raise PlaceTaken(
             f"{folder} is a mount point, whose place nothing can take; name a folder in it"
         )
     return resolved
+
+
+def _is_mount_point(folder: Path) -> bool:
+    """Says whether something is mounted at a resolved path, be it of the same file system."""
+    if os.path.ismount(folder):
+        return True
+    # A bind mount is on the device of the folder that it is in; only the kernel tells.
+    try:
+        mounts = _MOUNTS.read_bytes().splitlines()
+    except OSError:  # not on every platform
+        return False
+    return os.fsencode(folder) in (_unescaped(mount.split()[_MOUNT_POINT]) for mount in mounts)
+
+
+def _unescaped(path: bytes) -> bytes:
+    """Returns a path as it is: the kernel writes a blank as its number in octal."""
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], base=8)]), path)
 
 
 async def _write_log(
