@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 
 from gapless.testing import InProcessServer, SubprocessServer
 from gapless_server.checkpoint.chunks import ChunkTable
+from gapless_server.checkpoint.page_sum import sum_path
 from gapless_server.checkpoint.seals import Sealer
+from gapless_server.checkpoint.write_ahead_log import PAGE_BYTES
 from gapless_server.core.keys import encode_key
 from gapless_server.journal.port import Head
 from gapless_server.journal.witness import Witness
@@ -22,6 +25,8 @@ from tests.cli.commands import run
 from tests.verify.logs import HEAD, NAMESPACE, change, copy_of, log_of
 
 CHANNELS = "ChannelTables.channels"
+# In the first byte of a page of SQLite's.
+_LEAF_OF_A_TABLE = 13
 
 
 @pytest.fixture
@@ -174,6 +179,37 @@ def test_g8_a_damaged_checkpoint_is_told_with_what_is_wrong_in_it(
 
     assert first.startswith(f"checkpoint {checkpoint}")
     assert told in first
+
+
+def damage_beside_the_rows(checkpoint: Path) -> None:
+    """Changes a byte that no row lies at: one between the cells and their pointers."""
+    data = bytearray(checkpoint.read_bytes())
+    for page in range(PAGE_BYTES, len(data), PAGE_BYTES):
+        kind, cells, first = struct.unpack_from(">B2xHH", data, page)
+        if kind == _LEAF_OF_A_TABLE and cells > 0 and 8 + 2 * cells < first:
+            data[page + first - 1] ^= 0xFF
+            checkpoint.write_bytes(data)
+            return
+    raise AssertionError("no page has room")
+
+
+def test_g8_a_checkpoint_that_is_not_what_its_sum_says_is_told_though_it_has_every_row(
+    log: Path,
+) -> None:
+    checkpoint = log.with_suffix(".state")
+    damage_beside_the_rows(checkpoint)
+
+    assert breaches(log) == [
+        f"checkpoint {checkpoint} at position {HEAD}: a page is missing, of an older moment, or not"
+        " what was written; the log has all that is in it: stop the service, delete this file, and"
+        " it is made anew"
+    ]
+
+
+def test_c1_a_checkpoint_without_its_sum_was_never_finished_and_is_no_breach(log: Path) -> None:
+    sum_path(log.with_suffix(".state")).unlink()
+
+    assert breaches(log) == []
 
 
 def channel_key(name: str) -> bytes:

@@ -17,6 +17,8 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterator
+from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,6 +34,11 @@ from gapless_server.checkpoint.write_ahead_log import (
     read_frames,
     read_salts,
 )
+
+NOT_AS_WRITTEN: Final = "a page is missing, of an older moment, or not what was written"
+
+# How often files that may be written meanwhile are looked at before they count as damaged.
+_LOOKS: Final = 3
 
 _MODULUS: Final = 1 << 64
 # Number, salts, frames, pages, total, and the CRC-32 of these.
@@ -85,14 +92,32 @@ class PageSum:
         """
         noted = self._read()
         self._cut_log(noted)
-        self._hashes = array("Q", _hashes_of(self._database))
+        with self._database.open("rb", buffering=0) as file:
+            self._load(noted, file)
+        if self._total != noted.total:
+            raise Damaged(NOT_AS_WRITTEN)
+        self._noted = noted
+
+    def fits(self, file: FileIO) -> bool:
+        """Compares every page with the newest sum, of files that a service may be writing.
+
+        `file` is the database. A transaction of SQLite's must be open that has read from it: then
+        no page is moved into it that was written later. What was written before, and had no sum
+        yet, may be; the next look sees that sum. Raises Damaged if there is no sum.
+        """
+        for _ in range(_LOOKS):
+            noted = self._read()
+            self._load(noted, file)
+            if self._total == noted.total:
+                return True
+        return False
+
+    def _load(self, noted: _Noted, file: FileIO) -> None:
+        self._hashes = array("Q", _hashes_of(file))
         self._total = sum(self._hashes) % _MODULUS
         self._resize(noted.pages)
         for number, page in _pages_in_log(self._database, noted):
             self._put(number, page)
-        if self._total != noted.total:
-            raise Damaged("a page is missing, of an older moment, or not what was written")
-        self._noted = noted
 
     def note(self, commits: int) -> None:
         """Takes in the pages of the newest commits, and makes the sum durable.
@@ -178,21 +203,21 @@ def _unpacked(slot: bytes) -> _Noted | None:
     return _Noted(*_RECORD.unpack(record))
 
 
-def _hashes_of(database: Path) -> Iterator[int]:
+def _hashes_of(file: FileIO) -> Iterator[int]:
     """Yields the hashes of all pages, in order: half a million of them, of 5 million messages."""
     number = 0
     chunk = read_buffer(_PAGES_AT_A_TIME * PAGE_BYTES)
     pages = [chunk[start : start + PAGE_BYTES] for start in range(0, len(chunk), PAGE_BYTES)]
-    with database.open("rb", buffering=0) as file:
-        while size := file.readinto(chunk):
-            whole, rest = divmod(size, PAGE_BYTES)
-            found = pages[:whole]
-            if rest:
-                # SQLite writes whole pages: the file was cut short.
-                found.append(chunk[size - rest : size])
-            for page in found:
-                number += 1
-                yield 0 if page == _EMPTY_PAGE else xxh3_64_intdigest(page, number)
+    file.seek(0)
+    while size := file.readinto(chunk):
+        whole, rest = divmod(size, PAGE_BYTES)
+        found = pages[:whole]
+        if rest:
+            # SQLite writes whole pages: the file was cut short.
+            found.append(chunk[size - rest : size])
+        for page in found:
+            number += 1
+            yield 0 if page == _EMPTY_PAGE else xxh3_64_intdigest(page, number)
 
 
 def _pages_in_log(database: Path, noted: _Noted) -> Iterator[tuple[int, memoryview]]:
@@ -201,5 +226,6 @@ def _pages_in_log(database: Path, noted: _Noted) -> Iterator[tuple[int, memoryvi
         return
     with path.open("rb") as file:
         if read_salts(file) == noted.salts:
-            for number, _pages_after, page in read_frames(file, noted.salts, 0):
+            frames = islice(read_frames(file, noted.salts, 0), noted.frames)
+            for number, _pages_after, page in frames:
                 yield number, page

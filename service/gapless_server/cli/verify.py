@@ -86,7 +86,7 @@ def command(
     everything else that is numbered have no gap, and that the log, applied anew, gives a state
     with the very numbers that its events add up to. Of what lies beside a log, its witness
     (.head) must not have seen a longer one, and its checkpoint (.state) must have the very rows
-    and request ids that the log gives.
+    and request ids that the log gives, in the very pages that were written.
     """
     try:
         logs = [log for log in find_logs(path) if namespace in (None, log.stem)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from gapless_server.checkpoint.chunks import ChunkTable
+from gapless_server.checkpoint.page_sum import NOT_AS_WRITTEN, PageSum
 from gapless_server.checkpoint.port import CheckpointHead, Damaged
 from gapless_server.checkpoint.request_tables import read_requests
 from gapless_server.checkpoint.sqlite import OWN_TABLES, SELECT_HEAD, StoredHead, read_head
@@ -48,8 +50,12 @@ class CheckpointFile:
         self._connection: sqlite3.Connection | None = None
         self._head: StoredHead | None = None
         self._fault = ""
+        self._file: FileIO | None = None
         if not self.path.exists():
             return
+        with suppress(OSError):
+            # Open for as long as the connection is, whose locks would be gone when this is closed.
+            self._file = self.path.open("rb", buffering=0)
         try:
             uri = f"{self.path.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None)
@@ -75,6 +81,8 @@ class CheckpointFile:
     ) -> None:
         if self._connection is not None:
             self._connection.close()
+        if self._file is not None:
+            self._file.close()
 
     @property
     def faults(self) -> list[str]:
@@ -97,9 +105,22 @@ class CheckpointFile:
             for name, table in state.tables().items():
                 found += self._row_differences(name, table, exists=name in stored)
             found += self._request_differences(requests)
+            if not found and not self._has_its_pages():
+                found.append(NOT_AS_WRITTEN)
         except _UNREADABLE as error:
             found.append(str(error))
         return [self._breach(text) for text in islice(found, BREACHES_MAX)]
+
+    def _has_its_pages(self) -> bool:
+        """Says whether its pages are those of its sum, which a start compares.
+
+        Without a sum it was never finished, and is not there (C1).
+        """
+        if self._file is None:
+            return True
+        with suppress(Damaged):
+            return PageSum(self.path).fits(self._file)
+        return True
 
     def _breach(self, text: str) -> str:
         where = f" at position {self._head.at.head.position}" if self._head is not None else ""
