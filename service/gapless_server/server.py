@@ -90,7 +90,11 @@ class Server:
         self._operations = operations.OperationsServicer(
             self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
-        self._health = HealthServicer(one.full_name for one in self._services())
+        names = [one.full_name for one in self._services()]
+        self._health = HealthServicer(names)
+        self._reflection = reflections.ReflectionServicer(
+            [*names, health.SERVICE_NAME, reflections.SERVICE_NAME]
+        )
         self._grpc = self._grpc_server()
         self._accepting = self._bind(self._grpc, pages)
         self._idle_task: asyncio.Task[None] | None = None
@@ -129,6 +133,7 @@ class Server:
         """Refuses what is new, answers what is queued, ends streams, and gives the data free."""
         _log.info("stopping", grace_seconds=self.settings.grace_seconds)
         self._health.stop()
+        self._reflection.stop()
         if self._idle_task is not None:
             self._idle_task.cancel()
         await self.namespaces.drain()
@@ -207,10 +212,8 @@ class Server:
             self._operations.handlers(),
         ]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [service.full_name for service in services]
-        names += [health.SERVICE_NAME, reflections.SERVICE_NAME]
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            reflections.ReflectionServicer(names), server
+            self._reflection, server
         )
         gate = self._gate(pages)
         with_pages = paths_with_pages(services)

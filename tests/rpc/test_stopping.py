@@ -10,6 +10,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from gapless.testing import SubprocessServer
 from gapless.v1.events_pb2 import GetRequestRequest, GetRequestResponse
@@ -84,6 +86,23 @@ async def test_on_sigterm_what_is_queued_is_answered_and_streams_end_with_the_re
         refused = [result for result in answer if result.WhichOneof("result") == "error"]
         assert {seen_in_result(result).reason for result in refused} <= {"SHUTTING_DOWN"}
         assert len(refused) in (0, len(answer))
+
+
+async def test_on_sigterm_a_stream_of_reflection_ends() -> None:
+    with SubprocessServer() as server:
+        async for wire in open_wire(server.address, "default"):
+            reflecting = ServerReflectionStub(wire.channel).ServerReflectionInfo()
+            await reflecting.write(ServerReflectionRequest(list_services=""))
+            answer = await reflecting.read()
+
+            os.kill(server.pid, signal.SIGTERM)
+            # By itself: it must not hold up the stop, which would break it off in the end.
+            ended = await reflecting.read()
+
+        assert server.wait(SECONDS_MAX) == 0
+
+    assert answer.list_services_response.service
+    assert ended is grpc.aio.EOF
 
 
 def disk_full(server: SubprocessServer) -> None:
