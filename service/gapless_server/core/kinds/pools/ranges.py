@@ -148,11 +148,16 @@ def numbers_in(runs: Iterable[Run]) -> list[int]:
 def runs_of(numbers: Iterable[int]) -> Runs:
     """Returns the joined runs of numbers that are in order and all different."""
     result: list[Run] = []
+    first, last = -1, -2
+    # A run is made where it ends: one for each number cost as much as all else of a large group.
     for number in numbers:
-        if result and result[-1].last + 1 == number:
-            result[-1] = Run(result[-1].first, number)
-        else:
-            result.append(Run(number, number))
+        if number != last + 1:
+            if first >= 0:
+                result.append(Run(first, last))
+            first = number
+        last = number
+    if first >= 0:
+        result.append(Run(first, last))
     return tuple(result)
 
 
