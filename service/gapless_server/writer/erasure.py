@@ -137,6 +137,11 @@ def _erase(stored: StoredEntry, erasing: Sequence[ErasingEvent]) -> None:
         for index, event in contents[one.erasure].get(one.erasure.erases(one.event), ()):
             if index < stop:
                 one.erasure.clear(event)
+    mark_erased(stored)
+
+
+def mark_erased(stored: StoredEntry) -> None:
+    """Has an entry say that content of it was erased, and forget what its command said."""
     # The digests of what the command said would give short texts away.
     stored.fingerprint = stored.fingerprint[:1]
     stored.erased = True

@@ -38,7 +38,7 @@ from gapless_server.writer.entries import (
     response_form,
     round_data,
 )
-from gapless_server.writer.erasure import ErasingEvent, by_position, erased_entries
+from gapless_server.writer.erasure import ErasingEvent, by_position, erased_entries, mark_erased
 from gapless_server.writer.requests import RequestIndex, request_key
 
 if TYPE_CHECKING:  # they may not have been built
@@ -107,6 +107,7 @@ class RoundBuilder:
         self.freed: list[str] = []
         # What the events of the round erase from the log, itself included.
         self.erasures: list[ErasingEvent] = []
+        self._erased_positions: set[int] = set()
 
     @property
     def uptime_us(self) -> int:
@@ -296,6 +297,7 @@ class RoundBuilder:
         if event_type.erasure is not None:
             erasing = ErasingEvent(event_type.erasure, event, self._next_position, place)
             self.erasures.append(erasing)
+            self._erased_positions.update(event_type.erasure.positions(event))
 
     def _add(self, draft: Draft) -> None:
         """Adds a draft, whose events are applied, to the round."""
@@ -363,6 +365,10 @@ class RoundBuilder:
     def _replay(self, position: int, typed: AnyTyped) -> Outcome:
         """Answers a known request id from its entry (G3)."""
         stored = self._entry(position)
+        if position in self._erased_positions:
+            # By this very round: in the log, it is marked once the round is there.
+            stored = StoredEntry.FromString(stored.SerializeToString())
+            mark_erased(stored)
         fingerprint = typed.fingerprint()
         # Of what was erased, it is only known which command it was.
         same = fingerprint[:1] if stored.erased else fingerprint
