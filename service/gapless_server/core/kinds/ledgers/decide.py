@@ -134,12 +134,12 @@ def _balances_after(event: ledgers_pb2.TransferMade) -> list[ledgers_pb2.Account
     ]
 
 
-def _present_balances(state: State, row: TransferRow) -> list[ledgers_pb2.AccountBalance]:
+def _present_balances(state: State, account_ids: Iterable[str]) -> list[ledgers_pb2.AccountBalance]:
     return [
         ledgers_pb2.AccountBalance(
             account_id=account_id, balance=require_account(state, account_id).balance
         )
-        for account_id, _ in row.legs
+        for account_id in account_ids
     ]
 
 
@@ -156,7 +156,7 @@ def transfer(state: State, command: ledgers_pb2.TransferRequest, context: Contex
         )
         _require_same(command.transfer_id, [name for name, old, new in pairs if old != new])
         response = ledgers_pb2.TransferResponse(
-            transfer_id=command.transfer_id, balances=_present_balances(state, there)
+            transfer_id=command.transfer_id, balances=_present_balances(state, moved)
         )
         return Decision([], response)
     _require_balanced(state, sums)
@@ -210,7 +210,8 @@ def _already_reversed(
             transfer_id=command.transfer_id,
             reversal_transfer_id=row.reversed_by,
         )
+    balances = _present_balances(state, (account_id for account_id, _ in row.legs))
     response = ledgers_pb2.ReverseTransferResponse(
-        reversal_transfer_id=row.reversed_by, balances=_present_balances(state, row)
+        reversal_transfer_id=row.reversed_by, balances=balances
     )
     return Decision([], response)
