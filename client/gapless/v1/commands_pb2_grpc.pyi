@@ -42,6 +42,8 @@ class CommandServiceStub:
     index of that member from 0, and batch_not_tried, how many came after it. Field
     rules of all members are checked before the first member is decided: a member
     that breaks one refuses the batch, whatever those before it would have come to.
+    What several fields say together, for example the same key twice, is looked at when
+    its member is decided.
     A batch may also travel as a Command, with the same effect.
     """
 
@@ -80,6 +82,8 @@ class CommandServiceAsyncStub:
     index of that member from 0, and batch_not_tried, how many came after it. Field
     rules of all members are checked before the first member is decided: a member
     that breaks one refuses the batch, whatever those before it would have come to.
+    What several fields say together, for example the same key twice, is looked at when
+    its member is decided.
     A batch may also travel as a Command, with the same effect.
     """
 
@@ -122,6 +126,8 @@ class CommandServiceServicer(metaclass=abc.ABCMeta):
         index of that member from 0, and batch_not_tried, how many came after it. Field
         rules of all members are checked before the first member is decided: a member
         that breaks one refuses the batch, whatever those before it would have come to.
+        What several fields say together, for example the same key twice, is looked at when
+        its member is decided.
         A batch may also travel as a Command, with the same effect.
         """
 

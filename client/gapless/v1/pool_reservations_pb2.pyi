@@ -96,7 +96,7 @@ class _NumberStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     NUMBER_STATUS_VOID: _NumberStatus.ValueType  # 3
     """Gap-free pools: it was given and released, and is not given again."""
     NUMBER_STATUS_EXCLUDED: _NumberStatus.ValueType  # 4
-    """It is excluded."""
+    """It is excluded, also if it is in none of the pool's ranges."""
     NUMBER_STATUS_OUT_OF_RANGE: _NumberStatus.ValueType  # 5
     """It is in none of the pool's ranges."""
     NUMBER_STATUS_PASSED: _NumberStatus.ValueType  # 6
@@ -116,7 +116,7 @@ NUMBER_STATUS_HELD: NumberStatus.ValueType  # 2
 NUMBER_STATUS_VOID: NumberStatus.ValueType  # 3
 """Gap-free pools: it was given and released, and is not given again."""
 NUMBER_STATUS_EXCLUDED: NumberStatus.ValueType  # 4
-"""It is excluded."""
+"""It is excluded, also if it is in none of the pool's ranges."""
 NUMBER_STATUS_OUT_OF_RANGE: NumberStatus.ValueType  # 5
 """It is in none of the pool's ranges."""
 NUMBER_STATUS_PASSED: NumberStatus.ValueType  # 6
