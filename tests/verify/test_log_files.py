@@ -180,7 +180,7 @@ def _set_pragma(log: Path, name: str, value: int) -> None:
 
 
 _READ = """
-import os, sys
+import os, sys, urllib.parse  # pathlib imports it late, and nobody may not read where it lies
 from pathlib import Path
 from gapless_server.journal.port import JournalError
 from gapless_server.verify.log_files import LogFile
