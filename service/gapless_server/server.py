@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib import metadata
+from typing import Final
 
 import grpc
 import grpc.aio
 import structlog
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from gapless_server.checkpoint.port import CheckpointStore
 from gapless_server.checkpoint.sqlite import SqliteCheckpointStore
@@ -20,10 +20,9 @@ from gapless_server.journal.memory import MemoryJournalStore
 from gapless_server.journal.port import JournalStore
 from gapless_server.journal.sqlite_store import LOGS_DIRECTORY, SqliteJournalStore
 from gapless_server.listening import listen_address, why_refused
-from gapless_server.rpc import commands, events, operations, reflections
+from gapless_server.rpc import commands, events, health, operations, reflection
 from gapless_server.rpc.accepting import Accepting
 from gapless_server.rpc.call_gate import CallGate, Gated, paths_with_pages
-from gapless_server.rpc.health import HealthServicer
 from gapless_server.rpc.loop_gauge import LoopGauge
 from gapless_server.rpc.unary import AnyService, kind_handlers, kind_services
 from gapless_server.rpc.unsent import Unsent
@@ -34,6 +33,9 @@ from gapless_server.writer.limits import WriterLimits
 from gapless_server.writer.namespaces import NamespaceLimits, Namespaces
 
 _log = structlog.get_logger()
+
+# What any gRPC server has.
+_GENERIC_SERVICES: Final[Sequence[AnyService]] = (health.SERVICE, reflection.SERVICE)
 
 VERSION = metadata.version("gapless")
 
@@ -91,9 +93,9 @@ class Server:
             self.namespaces, self._clock, pages, VERSION, settings.backup_streams_max, self._gauge
         )
         names = [one.full_name for one in self._services()]
-        self._health = HealthServicer(names)
-        self._reflection = reflections.ReflectionServicer(
-            [*names, health.SERVICE_NAME, reflections.SERVICE_NAME]
+        self._health = health.HealthServicer(names)
+        self._reflection = reflection.ReflectionServicer(
+            [*names, *(one.full_name for one in _GENERIC_SERVICES)]
         )
         self._grpc = self._grpc_server()
         self._accepting = self._bind(self._grpc, pages)
@@ -203,7 +205,7 @@ class Server:
         return [*kinds, commands.SERVICE, events.SERVICE, operations.SERVICE]
 
     def _bind(self, server: grpc.aio.Server, pages: PageLimits) -> Accepting:
-        """Adds all services to a server; returns what takes in the calls of our own."""
+        """Adds all services to a server; returns what takes in their calls."""
         services = self._services()
         handlers = [
             *kind_handlers(self.namespaces, pages),
@@ -211,13 +213,17 @@ class Server:
             self._events.handlers(),
             self._operations.handlers(),
         ]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            self._reflection, server
-        )
         gate = self._gate(pages)
         with_pages = paths_with_pages(services)
-        return Accepting(server, [Gated(one, gate, with_pages) for one in handlers], services)
+        return Accepting(
+            server,
+            [
+                *(Gated(one, gate, with_pages) for one in handlers),
+                self._health.handlers(),
+                *self._reflection.handlers(),
+            ],
+            [*services, *_GENERIC_SERVICES],
+        )
 
     def _gate(self, pages: PageLimits) -> CallGate:
         settings = self.settings

@@ -20,12 +20,14 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 import gapless
 from gapless.v1.operations_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from gapless_server.rpc.health import WATCHES_MAX
-from gapless_server.rpc.reflections import STREAMS_MAX
+from gapless_server.rpc.reflection import STREAMS_MAX
 from tests.rpc.bad_requests import SERVICES
 from tests.rpc.wire import Wire, seen_in
 
 CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+REFLECTION_V1 = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 async def check(wire: Wire, service: str) -> int:
@@ -34,10 +36,10 @@ async def check(wire: Wire, service: str) -> int:
     return HealthCheckResponse.FromString(answer).status
 
 
-async def reflect(wire: Wire, request: ServerReflectionRequest) -> ServerReflectionResponse:
-    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = wire.channel.stream_stream(
-        REFLECTION
-    )
+async def reflect(
+    wire: Wire, request: ServerReflectionRequest, path: str = REFLECTION
+) -> ServerReflectionResponse:
+    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = wire.channel.stream_stream(path)
     call = method()
     await call.write(request.SerializeToString())
     answer = await call.read()
@@ -139,3 +141,29 @@ async def test_a_service_says_what_it_is(wire: Wire) -> None:
     assert (info.version, info.journal) == (gapless.__version__, "sqlite")
     assert info.journal_version == sqlite3.sqlite_version
     assert info.start_time.seconds > 0
+
+
+@pytest.mark.parametrize("path", [CHECK, WATCH, REFLECTION, REFLECTION_V1])
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x02\xff\xfe"], ids=["cut off", "not UTF-8"])
+async def test_what_is_no_message_is_refused_and_the_service_is_not_said_to_be_at_fault(
+    wire: Wire, path: str, data: bytes
+) -> None:
+    """What asks for health takes UNKNOWN for a service that is not well."""
+    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = wire.channel.stream_stream(path)
+    call = method()
+    await call.write(data)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+
+    refusal = seen_in(caught.value)
+    assert (refusal.code.name, refusal.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    assert refusal.metadata["type"].endswith("Request")
+
+
+async def test_reflection_is_there_for_tools_that_ask_for_v1_only(wire: Wire) -> None:
+    request = ServerReflectionRequest(list_services="")
+
+    answers = [await reflect(wire, request, path) for path in (REFLECTION, REFLECTION_V1)]
+
+    assert answers[0] == answers[1]

@@ -65,7 +65,7 @@ def is_known_grpc() -> bool:
 
 def _found(handlers: Iterable[grpc.GenericRpcHandler], path: str) -> Any:
     details = _Details(path)
-    return next(found for one in handlers if (found := one.service(details)) is not None)
+    return next((found for one in handlers if (found := one.service(details)) is not None), None)
 
 
 class Accepting:
@@ -77,7 +77,7 @@ class Accepting:
         handlers: Iterable[grpc.GenericRpcHandler],
         services: Iterable[ServiceDescriptor],
     ) -> None:
-        """Adds the handlers to the server; every method of the services is one of theirs."""
+        """Adds the handlers to the server; a method that none of them takes is not served."""
         handlers = list(handlers)
         server.add_generic_rpc_handlers(handlers)
         # The loop itself keeps tasks weakly only.
@@ -87,7 +87,11 @@ class Accepting:
             return
         for service in services:
             paths = {one.name: f"/{service.full_name}/{one.name}" for one in service.methods}
-            found = {name: _found(handlers, path) for name, path in paths.items()}
+            found = {
+                name: handler
+                for name, path in paths.items()
+                if (handler := _found(handlers, path)) is not None
+            }
             server.add_registered_method_handlers(service.full_name, found)
             self._methods |= {paths[name]: handler for name, handler in found.items()}
         untyped: Any = server

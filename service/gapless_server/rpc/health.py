@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from typing import Final
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2
 
 from gapless_server.core.refusals import Refused
+from gapless_server.rpc.calls import ServicerContext
+from gapless_server.rpc.parsing import parse
 from gapless_server.rpc.status import abort
 from gapless_server.rpc.streams import StreamGate
 
+SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+_Request = health_pb2.HealthCheckRequest
 _Status = health_pb2.HealthCheckResponse
 
 _WHOLE_SERVICE: Final = ""
@@ -25,7 +31,7 @@ WATCHES_MAX: Final = 1000
 NAME_CHARACTERS_MAX: Final = 140
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
+class HealthServicer:
     """Says SERVING from `serve` to `stop`. Then whoever watches is told, and the watch ends.
 
     A watch that went on would hold up the stop for as long as the grace lasts.
@@ -37,6 +43,16 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._is_serving = False
         self._stopping = asyncio.Event()
 
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Returns the handlers of the service."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE.full_name,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(self._check),
+                "Watch": grpc.unary_stream_rpc_method_handler(self._watch),
+            },
+        )
+
     def serve(self) -> None:
         """Says SERVING from now on."""
         self._is_serving = True
@@ -46,26 +62,27 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._is_serving = False
         self._stopping.set()
 
-    async def Check(  # noqa: N802 - the name in the contract
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> _Status:
+    async def _check(self, data: bytes, context: ServicerContext) -> bytes:
         """Says how the service is now."""
-        if request.service not in self._names:
+        try:
+            name = parse(_Request, data).service
+        except Refused as refusal:
+            await abort(context, refusal)
+        if name not in self._names:
             await context.abort(
                 grpc.StatusCode.NOT_FOUND,
-                f"there is no service {request.service[:NAME_CHARACTERS_MAX]!r} here;"
+                f"there is no service {name[:NAME_CHARACTERS_MAX]!r} here;"
                 " the empty name asks for all of them",
             )
         return self._now()
 
-    async def Watch(  # noqa: N802 - the name in the contract
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> AsyncIterator[_Status]:
+    async def _watch(self, data: bytes, context: ServicerContext) -> AsyncIterator[bytes]:
         """Says how the service is now, and once more when it stops."""
         try:
+            name = parse(_Request, data).service
             with self._gate:
-                if request.service not in self._names:
-                    yield _Status(status=_Status.SERVICE_UNKNOWN)
+                if name not in self._names:
+                    yield _Status(status=_Status.SERVICE_UNKNOWN).SerializeToString()
                     await self._stopping.wait()
                     return
                 yield self._now()
@@ -75,5 +92,6 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         except Refused as refusal:
             await abort(context, refusal)
 
-    def _now(self) -> _Status:
-        return _Status(status=_Status.SERVING if self._is_serving else _Status.NOT_SERVING)
+    def _now(self) -> bytes:
+        status = _Status.SERVING if self._is_serving else _Status.NOT_SERVING
+        return _Status(status=status).SerializeToString()
