@@ -55,7 +55,8 @@ async def test_text_that_is_not_utf_8_is_refused_naming_the_field(wire: Wire) ->
             refusal = await wire.refusal(short_name(method), data)
 
             assert (refusal.code, refusal.reason) == (INVALID, "MALFORMED_MESSAGE")
-            assert refusal.fields == {field.name: "is not valid UTF-8 at byte 0"}
+            name = f"{field.name}[0]" if field.is_repeated else field.name
+            assert refusal.fields == {name: "is not valid UTF-8 at byte 0"}
             assert refusal.metadata["type"] == method.input_type.name
     await assert_untouched(wire)
 

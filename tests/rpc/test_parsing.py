@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gapless.v1.commands_pb2 import Command, PipelineRequest
+from gapless.v1.commands_pb2 import Command, ExecuteBatchRequest, PipelineRequest
 from gapless.v1.common_pb2 import Body
 from gapless.v1.messages_pb2 import PostMessageRequest
 from gapless_server.core.refusals import Refused
+from gapless_server.core.wire import bytes_tag, field
+from gapless_server.rpc.frames import FrameTaker
 from gapless_server.rpc.parsing import (
     LOOKS_MAX,
+    NESTING_MAX,
     UNCOUNTED_BYTES_MAX,
     command_parser,
     malformed,
@@ -24,9 +28,13 @@ from gapless_server.rpc.parsing import (
 )
 from tests.rpc.bad_requests import methods
 from tests.rpc.wire import frame, post
+from tests.writer.harness import KERNEL
 
 REQUESTS: list[Any] = [GetMessageClass(method.input_type) for method in methods()]
 COMMANDS_MAX = 10
+COMMANDS_OF_A_FRAME = PipelineRequest.COMMANDS_FIELD_NUMBER
+COMMANDS = ExecuteBatchRequest.COMMANDS_FIELD_NUMBER
+BATCH, POST = Command.EXECUTE_BATCH_FIELD_NUMBER, Command.POST_MESSAGE_FIELD_NUMBER
 GOOD = [post(f"p{n}", "text") for n in range(3)]
 
 
@@ -46,6 +54,11 @@ def member(data: bytes) -> bytes:
     length = len(data)
     head = bytes([length]) if length < 128 else bytes([length & 0x7F | 0x80, length >> 7])
     return b"\x0a" + head + data
+
+
+def taken_frame(data: bytes, commands_max: int) -> Sequence[Command | Refused]:
+    """Returns the commands of a frame as the service takes it apart, compiled if it can be."""
+    return FrameTaker(KERNEL, commands_max).frame(data, "caller").commands
 
 
 def parsed_or_refused(function: Callable[..., Any], *arguments: object) -> Any:
@@ -144,3 +157,66 @@ def test_a_malformed_request_is_told_by_its_own_fields_and_not_by_those_of_the_c
         parse(PostMessageRequest, not_utf8)
     assert told.value.metadata == expected.value.metadata
     assert told.value.metadata["field"] == "request_id"
+
+
+def inside(data: bytes, path: Iterable[int]) -> bytes:
+    """Returns bytes as a field of a field, and so on; the numbers are from the inside out."""
+    for number in path:
+        data = field(bytes_tag(number), data)
+    return data
+
+
+def test_a_malformed_member_of_a_batch_is_told_by_its_place() -> None:
+    batch = ExecuteBatchRequest(commands=[post(""), post("")]).SerializeToString()
+    bad_channel = inside(b"\xff", (PostMessageRequest.CHANNEL_ID_FIELD_NUMBER, POST, COMMANDS))
+
+    found = parsed_or_refused(parse, ExecuteBatchRequest, batch + bad_channel)
+
+    assert found.metadata["field"] == "commands[2].post_message.channel_id"
+
+
+@pytest.mark.parametrize("batches", [50, 51])
+def test_messages_that_are_nested_too_deeply_are_told_so(batches: int) -> None:
+    data = inside(b"", (BATCH, COMMANDS) * batches)
+
+    found = parsed_or_refused(parse, ExecuteBatchRequest, data)
+
+    if 2 * batches <= NESTING_MAX:
+        assert isinstance(found, ExecuteBatchRequest)
+    else:
+        assert found.metadata["description"].endswith("is nested deeper than 100 messages")
+        assert found.metadata["field"].startswith("commands[0].execute_batch.commands[0].")
+
+
+def test_a_field_without_a_number_is_told_by_its_place() -> None:
+    found = parsed_or_refused(parse, PostMessageRequest, b"\x0a\x01r\x00\x00")
+
+    assert found.metadata["description"] == "there is no field 0, as at byte 4"
+
+
+def test_g7_what_is_wrong_with_a_large_message_is_found_without_copies_of_it() -> None:
+    size_bytes = 4 * 1024 * 1024
+    data = inside(field(bytes_tag(1000), bytes(size_bytes)), (BATCH, COMMANDS) * 51)
+
+    tracemalloc.start()
+    malformed(ExecuteBatchRequest.DESCRIPTOR, data)
+    _now, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < size_bytes / 4
+
+
+@pytest.mark.parametrize("take_apart", [parse_frame, taken_frame])
+async def test_g7_faults_are_looked_for_in_so_many_fields_of_a_frame_however_many_are_malformed(
+    take_apart: Callable[[bytes, int], Sequence[Command | Refused]],
+) -> None:
+    """With as many for each of its commands, a frame of 16 MiB held up all else for a minute."""
+    looked_at = LOOKS_MAX // 10
+    bad = b"\xf8\x07\x00" * (looked_at - 1) + inside(b"\xff", (1, POST))
+
+    refusals = list(take_apart(inside(bad, (COMMANDS_OF_A_FRAME,)) * 12, 12))
+
+    assert all(isinstance(one, Refused) for one in refusals)
+    told = [one.metadata["field"] for one in refusals if isinstance(one, Refused)]
+    assert told[0] == "post_message.request_id"
+    assert told[-1] == ""

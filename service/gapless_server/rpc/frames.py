@@ -6,6 +6,7 @@ Besides the commands, a frame says where in its bytes those are that can be deci
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Final, overload
 
 from google.protobuf.message import Message
@@ -98,6 +99,7 @@ class FoundCommands(Sequence[Command | Refused]):
 
     def __init__(self, found: PostFrame) -> None:
         self._found = found
+        self._looks = count(1)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -107,7 +109,9 @@ class FoundCommands(Sequence[Command | Refused]):
     @overload
     def __getitem__(self, index: slice) -> list[Command | Refused]: ...
     def __getitem__(self, index: int | slice) -> Command | Refused | list[Command | Refused]:
-        member = self._found.member
         if isinstance(index, slice):
-            return [parse_member(member(one)) for one in range(*index.indices(len(self)))]
-        return parse_member(member(index))
+            return [self._parsed(one) for one in range(*index.indices(len(self)))]
+        return self._parsed(index)
+
+    def _parsed(self, index: int) -> Command | Refused:
+        return parse_member(self._found.member(index), self._looks)

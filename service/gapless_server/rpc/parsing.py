@@ -7,6 +7,7 @@ take the good ones with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -20,11 +21,14 @@ from gapless_server.core.refusals import FieldFault, Refused
 from gapless_server.core.wire import bytes_tag, field
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+Data = TypeVar("Data", bytes, memoryview)
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-_NESTING_MAX = 32
 
-# So many fields are looked at, about 10 ms, to find which one is at fault.
+# So deep protobuf takes messages in messages.
+NESTING_MAX: Final = 100
+# So many fields are looked at, about 10 ms, to find which one is at fault: in all commands of a
+# frame together, as nothing else is done meanwhile.
 LOOKS_MAX: Final = 10_000
 # The commands of a longer frame are counted before they are parsed.
 UNCOUNTED_BYTES_MAX: Final = 1024 * 1024
@@ -90,10 +94,11 @@ def _count_commands(data: bytes, commands_max: int) -> None:
 
 def _parse_members(data: bytes, commands_max: int) -> list[Command | Refused]:
     commands: list[Command | Refused] = []
+    looks = count(1)
     try:
         for number, value in _fields(data):
             if number == PipelineRequest.COMMANDS_FIELD_NUMBER and isinstance(value, bytes):
-                commands.append(parse_member(value))
+                commands.append(parse_member(value, looks))
                 if len(commands) > commands_max:
                     raise _frame_too_large(f"more than {commands_max}", commands_max)
     except ValueError as error:
@@ -107,17 +112,21 @@ def _frame_too_large(commands: str, commands_max: int) -> Refused:
     )
 
 
-def parse_member(data: bytes) -> Command | Refused:
-    """Returns a command of a frame, or the refusal that says why it is none."""
+def parse_member(data: bytes, looks: Iterator[int]) -> Command | Refused:
+    """Returns a command of a frame, or the refusal that says why it is none.
+
+    `looks` counts the fields that were looked at in all commands of the frame.
+    """
     try:
-        return parse(Command, data)
-    except Refused as refusal:
-        return refusal
+        return Command.FromString(data)
+    except DecodeError:
+        return malformed(Command.DESCRIPTOR, data, looks)
 
 
-def malformed(descriptor: Any, data: bytes) -> Refused:
+def malformed(descriptor: Any, data: bytes, looks: Iterator[int] | None = None) -> Refused:
     """Returns the refusal of bytes that are not a message of this type."""
-    found = _locate(descriptor, data, 0, count(1))
+    # A view, as each level would copy what is in it.
+    found = _locate(descriptor, memoryview(data), 0, looks or count(1))
     field, description = found or ("", "the bytes cannot be parsed")
     return _refusal(descriptor, field, description)
 
@@ -133,37 +142,46 @@ def _refusal(descriptor: Any, field: str, description: str) -> Refused:
 
 
 def _locate(
-    descriptor: Any, data: bytes, depth: int, looks: Iterator[int]
+    descriptor: Any, data: memoryview, depth: int, looks: Iterator[int]
 ) -> tuple[str, str] | None:
     """Finds the first field that keeps the bytes from being parsed: its path and its fault."""
+    if depth > NESTING_MAX:
+        return "", f"is nested deeper than {NESTING_MAX} messages"
+    items: Counter[int] = Counter()
     try:
         for number, value in _fields(data):
             if next(looks) > LOOKS_MAX:
                 return None
             known = descriptor.fields_by_number.get(number)
-            if known is None or not isinstance(value, bytes):
+            if known is None or isinstance(value, int):
                 continue
+            name = known.name
+            if known.is_repeated:
+                name += f"[{items[number]}]"
+                items[number] += 1
             if known.type == FieldDescriptor.TYPE_STRING:
                 try:
-                    value.decode("utf-8")
+                    str(value, "utf-8")
                 except UnicodeDecodeError as error:
-                    return known.name, f"is not valid UTF-8 at byte {error.start}"
-            elif known.message_type is not None and depth < _NESTING_MAX:
+                    return name, f"is not valid UTF-8 at byte {error.start}"
+            elif known.message_type is not None:
                 inner = _locate(known.message_type, value, depth + 1, looks)
                 if inner is not None:
                     path, description = inner
-                    return (f"{known.name}.{path}" if path else known.name), description
+                    return (f"{name}.{path}" if path else name), description
     except ValueError as error:
         return "", str(error)
     return None
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(data: Data) -> Iterator[tuple[int, int | Data]]:
     """Takes apart one level of the wire format. Raises ValueError where it breaks off."""
     offset = 0
     while offset < len(data):
         tag, offset = _varint(data, offset)
         number, wire_type = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError(f"there is no field 0, as at byte {offset}")
         if wire_type == _VARINT:
             value, offset = _varint(data, offset)
             yield number, value
@@ -180,7 +198,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         offset += length
 
 
-def _varint(data: bytes, offset: int) -> tuple[int, int]:
+def _varint(data: Data, offset: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if offset >= len(data):
