@@ -100,7 +100,7 @@ class Log:
             stored = StoredRound.FromString(record.data).entries
             self.entries |= {one.entry.position: one for one in stored}
         for _frame, outcomes in decider.decided:
-            self.answers.append(response_of(outcomes))
+            self.answers.append(await response_of(outcomes))
             self.in_runs += sum(one.count for one in outcomes if isinstance(one, Answers))
 
     async def _no_round(self, position: int) -> dict[int, StoredEntry]:

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gapless.v1.commands_pb2 import PipelineResponse
+from gapless_server.core.refusals import invalid_field
+from gapless_server.rpc.commands import response_of
 from gapless_server.rpc.turns import TURN_SECONDS, Turns
 from tests.rpc.in_process import CallEnded, InProcessService
 
@@ -122,3 +125,18 @@ async def test_g7_frames_of_many_streams_are_taken_in_over_many_turns() -> None:
     assert await streams == ["refused"] * STREAMS
     # One a turn; all of them in the same one take 7.
     assert turns > STREAMS
+
+
+async def test_g7_the_refusals_of_a_large_frame_are_written_in_many_turns() -> None:
+    """All in one, they held up everybody else for half a second."""
+    refusals = [invalid_field("request_id", f"no. {number}") for number in range(10_000)]
+    turns = 0
+
+    writing = asyncio.ensure_future(response_of(refusals))
+    while not writing.done():
+        turns += 1
+        await asyncio.sleep(0)
+
+    assert turns > 10
+    results = PipelineResponse.FromString(await writing).results
+    assert [result.error.message for result in results] == list(map(str, refusals))

@@ -30,6 +30,7 @@ from gapless_server.rpc.status import abort, to_result
 from gapless_server.rpc.streams import StreamGate
 from gapless_server.rpc.turns import Turns
 from gapless_server.rpc.unary import execute, unary_handler
+from gapless_server.writer.breath import Breath
 from gapless_server.writer.entries import Answer, Answers
 from gapless_server.writer.namespace import Namespace
 from gapless_server.writer.namespaces import Namespaces
@@ -154,7 +155,7 @@ class CommandServicer:
                 if isinstance(frame, Refused):
                     raise frame
                 outcomes = await frame.outcomes
-                yield response_of(outcomes)
+                yield await response_of(outcomes)
                 places.release()
         finally:
             self._streams.pop(frames, None)
@@ -187,8 +188,11 @@ def _abandon(frames: _Stream) -> None:
             frame.outcomes.cancel()
 
 
-def response_of(outcomes: Sequence[Outcome]) -> bytes:
-    """Returns a PipelineResponse, which is its results one after another: see core/wire.py."""
+async def response_of(outcomes: Sequence[Outcome]) -> bytes:
+    """Returns a PipelineResponse, which is its results one after another: see core/wire.py.
+
+    Others have their turns meanwhile: to write a refusal can take longer than to decide it.
+    """
     first = outcomes[0]
     if isinstance(first, Refused) and outcomes.count(first) == len(outcomes):
         # A service under more load than it can take mostly refuses frames whole.
@@ -196,6 +200,7 @@ def response_of(outcomes: Sequence[Outcome]) -> bytes:
     parts: list[bytes] = []
     refusal: Refused | None = None
     refused = b""
+    breath = Breath()
     for outcome in outcomes:
         if isinstance(outcome, Answer):
             parts += outcome.result_in(_RESULT)
@@ -204,6 +209,8 @@ def response_of(outcomes: Sequence[Outcome]) -> bytes:
             parts.append(outcome.results)
             continue
         if outcome is not refusal:
+            if breath.is_due:
+                await breath.take()
             refusal, refused = outcome, field(_RESULT, to_result(outcome))
         parts.append(refused)
     return b"".join(parts)
