@@ -142,6 +142,18 @@ async def test_a_message_beyond_the_limit_of_the_service_is_refused_and_it_stays
     await wire.create_channel()
 
 
+@pytest.mark.parametrize("method", ["ConfigService/SetConfig", "CommandService/ExecuteBatch"])
+async def test_g7_a_request_of_millions_of_empty_messages_is_refused_without_making_them(
+    wire: Wire, method: str
+) -> None:
+    """16 MiB of them held up all other calls for 7 s, and took a gigabyte."""
+    data = b"\x12\x00" * 2_000_000
+
+    refusal = await wire.refusal(method, data)
+
+    assert (refusal.reason, refusal.metadata["bytes"]) == ("COMMAND_TOO_LARGE", str(len(data)))
+
+
 @pytest.mark.parametrize("first_sequence", [0, -1, -INT64_MAX - 1])
 async def test_a_first_sequence_below_1_is_refused(wire: Wire, first_sequence: int) -> None:
     request = CreateChannelRequest(

@@ -12,6 +12,7 @@ import pytest
 from gapless.testing import InProcessServer
 from gapless.v1.channels_pb2 import CreateChannelRequest
 from gapless.v1.commands_pb2 import Command
+from gapless_server.core.wire import bytes_tag, field
 from gapless_server.rpc.sizes import COMMAND_BYTES_MAX
 from tests.rpc.bad_requests import bad_requests
 from tests.rpc.wire import (
@@ -199,6 +200,20 @@ async def test_g7_a_command_that_is_too_large_as_a_whole_is_refused_with_its_lim
             "bytes": str(command.ByteSize()),
             "bytes_max": str(COMMAND_BYTES_MAX),
         }
+
+
+async def test_g7_a_command_of_millions_of_empty_messages_is_refused_without_making_them(
+    wire: Wire,
+) -> None:
+    await wire.create_channel()
+    batch = field(bytes_tag(Command.EXECUTE_BATCH_FIELD_NUMBER), b"\x12\x00" * 2_000_000)
+    pipeline = wire.pipeline()
+    await pipeline.send(frame(post("p1")) + field(bytes_tag(1), batch) + frame(post("p2")))
+
+    results = await pipeline.results()
+
+    assert sequences(results) == [1, 0, 2]
+    assert seen_in_result(results[1]).reason == "COMMAND_TOO_LARGE"
 
 
 async def test_commands_of_a_frame_see_what_those_before_them_did(wire: Wire) -> None:

@@ -167,6 +167,8 @@ class Validator:
             if items_max and len(items) > items_max:
                 return (_too_many(name, items_max, len(items)),)
             faults: list[FieldFault] = []
+            if not inner and value_fault is None:
+                return faults  # there may be a million of them
             for index, item in enumerate(items):
                 if value_fault is None:
                     if found := _faults(inner, item):

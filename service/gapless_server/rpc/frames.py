@@ -15,7 +15,7 @@ from gapless.v1.commands_pb2 import Command
 from gapless_server.core.kernel import Kernel
 from gapless_server.core.refusals import Refused, invalid_field
 from gapless_server.rpc.parsing import command_parser, parse_frame, parse_member
-from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, require_size, sized
+from gapless_server.rpc.sizes import COMMAND_BYTES_MAX, require_few_fields, require_size, sized
 from gapless_server.writer.queue import Frame
 
 if TYPE_CHECKING:  # it may not have been built
@@ -65,6 +65,7 @@ def call_taker(kernel: Kernel, request_type: type[Message], field: str) -> TakeC
         if found is not None:
             asked = _AskedCommand(data, parse_command)
             return Frame(asked, caller, size_bytes, may_wait=True, found=found)
+        require_few_fields(request_type, data)
         command = parse_command(data)
         if size_bytes > COMMAND_BYTES_MAX:
             size_bytes = command.ByteSize()
@@ -114,4 +115,9 @@ class FoundCommands(Sequence[Command | Refused]):
         return self._parsed(index)
 
     def _parsed(self, index: int) -> Command | Refused:
-        return parse_member(self._found.member(index), self._looks)
+        data = self._found.member(index)
+        try:
+            require_few_fields(Command, data)
+        except Refused as refusal:
+            return refusal
+        return parse_member(data, self._looks)

@@ -131,6 +131,13 @@ def malformed(descriptor: Any, data: bytes, looks: Iterator[int] | None = None) 
     return _refusal(descriptor, field, description)
 
 
+def has_many_fields(descriptor: Any, data: bytes) -> bool:
+    """Says whether bytes have more fields than are looked at, without making a message of them."""
+    looks = count(1)
+    _locate(descriptor, memoryview(data), 0, looks)
+    return next(looks) > LOOKS_MAX + 1
+
+
 def _refusal(descriptor: Any, field: str, description: str) -> Refused:
     return Refused(
         errors_pb2.ERROR_REASON_MALFORMED_MESSAGE,

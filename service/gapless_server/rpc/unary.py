@@ -22,7 +22,7 @@ from gapless_server.core.refusals import Refused
 from gapless_server.rpc.calls import CallScope, ServicerContext, scope_of
 from gapless_server.rpc.frames import TakeCall, call_taker
 from gapless_server.rpc.parsing import parse
-from gapless_server.rpc.sizes import require_size
+from gapless_server.rpc.sizes import require_few_fields, require_size
 from gapless_server.rpc.status import abort
 from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespaces import Namespaces
@@ -43,6 +43,7 @@ def unary_handler(request_type: type[Message], answer: Answering) -> RpcMethodHa
     """Returns the handler of a method: parses, answers, and turns a refusal into a status."""
 
     async def answer_bytes(data: bytes, scope: CallScope) -> bytes:
+        require_few_fields(request_type, data)
         response = await answer(parse(request_type, data), scope)
         return response.response if isinstance(response, Answer) else response.SerializeToString()
 
