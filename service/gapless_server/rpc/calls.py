@@ -63,12 +63,19 @@ def scope_of(context: ServicerContext) -> CallScope:
 def _scope(namespace: str | bytes, caller: str | bytes, min_position: str | bytes) -> CallScope:
     namespace, caller, position = _text(namespace), _text(caller), _text(min_position)
     if not NAMESPACE_PATTERN.fullmatch(namespace):
-        raise invalid_field(f"metadata {NAMESPACE_KEY}", f"must match {NAMESPACE_PATTERN.pattern}")
+        expected = f"must match {NAMESPACE_PATTERN.pattern}"
+        raise invalid_field(f"metadata {NAMESPACE_KEY}", f"{expected}, found {_shown(namespace)}")
     if caller and (fault := identifier_fault(caller)):
         raise invalid_field(f"metadata {CALLER_KEY}", fault)
     if not _POSITION_PATTERN.fullmatch(position) or int(position) >= 2**63:
-        raise invalid_field(f"metadata {MIN_POSITION_KEY}", "must be a number from 0 to 2^63-1")
+        expected = "must be a number from 0 to 2^63-1"
+        raise invalid_field(f"metadata {MIN_POSITION_KEY}", f"{expected}, found {_shown(position)}")
     return CallScope(namespace, caller, int(position))
+
+
+def _shown(value: str) -> str:
+    """Returns a value as an error has it: with quotes, so that spaces around it are seen."""
+    return f"{value!r:.140}"
 
 
 def _text(value: str | bytes) -> str:
