@@ -5,7 +5,7 @@ Besides the commands, a frame says where in its bytes those are that can be deci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Final, overload
 
@@ -40,7 +40,10 @@ class FrameTaker:
         """
         found = None if self._reader is None else self._reader.frame(data, self._commands_max)
         commands: Sequence[Command | Refused]
-        commands = parse_frame(data, self._commands_max) if found is None else FoundCommands(found)
+        if found is not None:
+            commands = FoundCommands(found)
+        else:
+            commands = parse_frame(data, self._commands_max, _parse_one)
         if not commands:
             raise invalid_field("commands", "must have at least one command")
         if len(data) > COMMAND_BYTES_MAX and (found is None or found.has_others(COMMAND_BYTES_MAX)):
@@ -115,9 +118,13 @@ class FoundCommands(Sequence[Command | Refused]):
         return self._parsed(index)
 
     def _parsed(self, index: int) -> Command | Refused:
-        data = self._found.member(index)
-        try:
-            require_few_fields(Command, data)
-        except Refused as refusal:
-            return refusal
-        return parse_member(data, self._looks)
+        return _parse_one(self._found.member(index), self._looks)
+
+
+def _parse_one(data: bytes, looks: Iterator[int]) -> Command | Refused:
+    """Does what `parse_member` does, and makes no message that is too large of many fields."""
+    try:
+        require_few_fields(Command, data)
+    except Refused as refusal:
+        return refusal
+    return parse_member(data, looks)

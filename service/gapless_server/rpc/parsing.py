@@ -22,6 +22,8 @@ from gapless_server.core.wire import bytes_tag, field
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Data = TypeVar("Data", bytes, memoryview)
+# Makes a command of the bytes of one of a frame; counts the fields that were looked at in all.
+ParseMember = Callable[[bytes, Iterator[int]], Command | Refused]
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
@@ -61,44 +63,54 @@ def command_parser(request_type: type[Message], name: str) -> Callable[[bytes], 
     return parse_command
 
 
-def parse_frame(data: bytes, commands_max: int) -> list[Command | Refused]:
+def parse_frame(
+    data: bytes, commands_max: int, parse_one: ParseMember | None = None
+) -> list[Command | Refused]:
     """Returns the commands of a frame; one that is malformed is the refusal that says so.
 
-    Raises Refused, reason MALFORMED_MESSAGE, if the frame itself cannot be taken apart, or
-    FRAME_TOO_LARGE.
+    `parse_one` parses those of a frame with a large one, instead of `parse_member`. Raises Refused,
+    reason MALFORMED_MESSAGE, if the frame itself cannot be taken apart, or FRAME_TOO_LARGE.
     """
     if len(data) > UNCOUNTED_BYTES_MAX:
-        _count_commands(data, commands_max)
+        largest_bytes = _count_commands(data, commands_max)
+        if largest_bytes > UNCOUNTED_BYTES_MAX:
+            return _parse_members(data, commands_max, parse_one or parse_member)
     try:
         found = PipelineRequest.FromString(data).commands
     except DecodeError:
-        return _parse_members(data, commands_max)
+        return _parse_members(data, commands_max, parse_one or parse_member)
     if len(found) > commands_max:
         raise _frame_too_large(str(len(found)), commands_max)
     return list(found)
 
 
-def _count_commands(data: bytes, commands_max: int) -> None:
-    """Refuses a frame of too many commands without making any of them.
+def _count_commands(data: bytes, commands_max: int) -> int:
+    """Refuses a frame of too many commands without making any of them; returns the largest size.
 
     An empty one takes two bytes and as a message a hundred times as much, so that a frame of the
     largest size could hold up all else for seconds.
     """
+    largest_bytes = 0
     try:
-        for index, _field in enumerate(_fields(data), start=1):
+        for index, (_number, value) in enumerate(_fields(data), start=1):
             if index > commands_max:
                 raise _frame_too_large(f"more than {commands_max}", commands_max)
+            if isinstance(value, bytes):
+                largest_bytes = max(largest_bytes, len(value))
     except ValueError:
-        return  # told by who parses it
+        return 0  # told by who parses it
+    return largest_bytes
 
 
-def _parse_members(data: bytes, commands_max: int) -> list[Command | Refused]:
+def _parse_members(
+    data: bytes, commands_max: int, parse_one: ParseMember
+) -> list[Command | Refused]:
     commands: list[Command | Refused] = []
     looks = count(1)
     try:
         for number, value in _fields(data):
             if number == PipelineRequest.COMMANDS_FIELD_NUMBER and isinstance(value, bytes):
-                commands.append(parse_member(value, looks))
+                commands.append(parse_one(value, looks))
                 if len(commands) > commands_max:
                     raise _frame_too_large(f"more than {commands_max}", commands_max)
     except ValueError as error:
