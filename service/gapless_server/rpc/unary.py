@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import structlog
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -27,6 +28,8 @@ from gapless_server.rpc.status import abort
 from gapless_server.writer.entries import Answer
 from gapless_server.writer.namespaces import Namespaces
 from gapless_server.writer.queue import Frame
+
+_log = structlog.get_logger()
 
 UnaryHandler = Callable[[bytes, ServicerContext], Awaitable[bytes]]
 # The two implementations of a service descriptor have no common base in their stubs.
@@ -58,6 +61,11 @@ def _handler(answer: AnsweringBytes) -> RpcMethodHandler:
         except Refused as refusal:
             del data  # see abort
             await abort(context, refusal)
+        except Exception:
+            # gRPC ends the call with UNKNOWN, which is true: a command may have been done. What it
+            # says of it itself, it says where nobody looks.
+            _log.exception("call_fault")
+            raise
 
     return grpc.unary_unary_rpc_method_handler(handle)
 
