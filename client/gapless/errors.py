@@ -456,7 +456,8 @@ class LogUnavailable(UnavailableError):
 
 
 class CommandTooLarge(InvalidArgumentError):
-    """A command keeps its field rules and is too large as a whole.
+    """A command, or a query, is too large as a whole. A rule of a field that it breaks as well is
+    told instead, unless it has more than 10,000 fields.
 
     Text: the command has {bytes} bytes; at most {bytes_max} are taken. Send less in one command.
 

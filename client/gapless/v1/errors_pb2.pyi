@@ -66,7 +66,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 21
     """The log cannot be opened now, for example because another process has it open."""
     ERROR_REASON_COMMAND_TOO_LARGE: _ErrorReason.ValueType  # 22
-    """A command keeps its field rules and is too large as a whole."""
+    """A command, or a query, is too large as a whole. A rule of a field that it breaks as well is told
+    instead, unless it has more than 10,000 fields.
+    """
     ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: _ErrorReason.ValueType  # 24
     """What a batch leads to is too large for one entry of the log."""
     ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH: _ErrorReason.ValueType  # 25
@@ -227,7 +229,9 @@ ERROR_REASON_CURSOR_RESET: ErrorReason.ValueType  # 14
 ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 21
 """The log cannot be opened now, for example because another process has it open."""
 ERROR_REASON_COMMAND_TOO_LARGE: ErrorReason.ValueType  # 22
-"""A command keeps its field rules and is too large as a whole."""
+"""A command, or a query, is too large as a whole. A rule of a field that it breaks as well is told
+instead, unless it has more than 10,000 fields.
+"""
 ERROR_REASON_BATCH_LEADS_TO_TOO_MUCH: ErrorReason.ValueType  # 24
 """What a batch leads to is too large for one entry of the log."""
 ERROR_REASON_FRAME_LEADS_TO_TOO_MUCH: ErrorReason.ValueType  # 25
