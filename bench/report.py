@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,10 @@ from typing import Any
 from bench.run import Measured
 from bench.servers import file_system
 from bench.targets import Target
+
+# So much of the processors' time may others take, and for so long it is looked at.
+BUSY_SHARE_MAX = 0.25
+LOOK_SECONDS = 1.0
 
 BUSY = (
     "**The machine was busy with something else**: figures are too low, and ratios are those of"
@@ -77,7 +82,7 @@ class Report:
 
 def is_busy(found: Mapping[str, Any]) -> bool:
     """Whether something else was running on the machine."""
-    return float(found["load_average_before"]) > float(found["cores"]) / 2
+    return float(found["busy_share_before"]) > BUSY_SHARE_MAX
 
 
 def machine(directory: Path) -> dict[str, Any]:
@@ -90,8 +95,28 @@ def machine(directory: Path) -> dict[str, Any]:
         "memory_gib": round(memory, 1),
         "file_system": file_system(directory),
         "python": platform.python_version(),
-        "load_average_before": round(os.getloadavg()[0], 1),
+        "busy_share_before": _busy_share(),
     }
+
+
+def _busy_share() -> float:
+    """The part of the processors' time that others take now.
+
+    The load average would count what came before, as setting up the very benchmark.
+    """
+    if sys.platform != "linux":
+        return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    first = _processor_seconds()
+    time.sleep(LOOK_SECONDS)
+    busy, idle = (now - before for before, now in zip(first, _processor_seconds(), strict=True))
+    return round(busy / (busy + idle), 2)
+
+
+def _processor_seconds() -> tuple[float, float]:
+    """How long all processors were busy and idle since the start, in the kernel's ticks."""
+    line = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0]
+    user, nice, system, idle, waiting, *others = map(float, line.split()[1:])
+    return user + nice + system + sum(others), idle + waiting
 
 
 def _processor() -> str:
