@@ -6,11 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from bench import plots, probes, slow_disk
+from bench.recount import recount, together
 from bench.report import BUSY, Report, is_busy, machine, target_table
 from bench.run import Servers, run_cells
 from bench.servers import work_directory
@@ -42,7 +41,8 @@ def main() -> None:
             measured = run_cells(servers, cells, rounds, seconds, on_news)
             sections, targets = probes.run(servers, seconds, on_news)
             recounted = recount(servers.own_data())
-        slow, slow_targets = slow_disk.run(directory, slow_rounds, seconds, on_news)
+        slow, slow_targets, slow_recounted = slow_disk.run(directory, slow_rounds, seconds, on_news)
+        recounted = together([recounted, *slow_recounted])
         report = Report(
             {"rounds": rounds, "seconds_a_load": seconds, "quick": options.quick},
             before,
@@ -76,25 +76,6 @@ def _options() -> argparse.Namespace:
 
 def _in_order(targets: Sequence[Target]) -> list[Target]:
     return sorted(targets, key=lambda target: int(target.number[1:]))
-
-
-def recount(data: Path) -> dict[str, Any]:
-    """`gapless verify` over every log of ours: each load had a namespace of its own."""
-    logs = sorted((data / "namespaces").glob("*.db"))
-    with ProcessPoolExecutor() as pool:
-        found = list(pool.map(_recount_one, logs))
-    return {
-        "logs": len(found),
-        "entries": sum(entries for entries, _ in found),
-        "breaches": [breach for _, breaches in found for breach in breaches],
-    }
-
-
-def _recount_one(path: Path) -> tuple[int, list[str]]:
-    from gapless_server.cli.verify import recount_log
-
-    shown = recount_log(path, quiet=True)
-    return shown["entries"], shown["breaches"]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import recount
 from bench.peers import postgres
+from bench.recount import recount, together
 from bench.report import Report, cell_table, machine, target_table
 from bench.run import Measured, Servers, run_cells
 from bench.servers import NotInstalled, program
@@ -100,6 +100,15 @@ def test_g1_our_logs_are_recounted_after_every_load(
     ours = [one for one in results if one.cell.system.peer == "ourselves"]
     assert recounted["logs"] == len(ours)
     assert recounted["breaches"] == []
+
+
+def test_what_is_recounted_in_several_places_is_added_up() -> None:
+    places = [
+        {"logs": 1, "entries": 3, "breaches": []},
+        {"logs": 2, "entries": 4, "breaches": ["a gap"]},
+    ]
+
+    assert together(places) == {"logs": 3, "entries": 7, "breaches": ["a gap"]}
 
 
 def test_a_report_has_a_row_for_every_target_measured_or_not(
