@@ -117,4 +117,34 @@ BUGS = (
             "::test_g7_a_start_does_not_take_a_whole_log_into_memory_that_cannot_be_checkpointed",
         ),
     ),
+    PlantedBug(
+        "a start that was refused keeps what it had loaded",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/writer/refused_starts.py",
+                "(now_us + (now_us - began_us), refusal.again())\n",
+                "(now_us + (now_us - began_us), refusal)\n",
+            ),
+        ),
+        (
+            "tests/writer/test_namespaces.py"
+            "::test_nothing_of_what_a_refused_start_had_loaded_is_kept",
+        ),
+    ),
+    PlantedBug(
+        "a damaged log is gone through anew for whoever asks",
+        "G7",
+        (
+            Edit(
+                "service/gapless_server/writer/namespaces.py",
+                "        self._refused_starts.require_none(name)\n",
+                "        pass\n",
+            ),
+        ),
+        (
+            "tests/writer/test_namespaces.py"
+            "::test_a_damaged_log_is_gone_through_again_only_after_as_long_as_that_took",
+        ),
+    ),
 )

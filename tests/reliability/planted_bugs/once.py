@@ -170,4 +170,19 @@ BUGS = (
         ),
         ("tests/writer/test_rounds.py::test_g5_a_decider_that_fails_fails_its_own_command_alone",),
     ),
+    PlantedBug(
+        "what a round erases is whole for those who ask again in it",
+        "G3",
+        (
+            Edit(
+                _ROUNDS,
+                "        if position in self._erased_positions:\n",
+                "        if position in ():\n",
+            ),
+        ),
+        (
+            "tests/erasure/test_same_round.py"
+            "::test_g3_a_command_sent_again_beside_its_erasure_is_answered_as_later",
+        ),
+    ),
 )
