@@ -173,3 +173,17 @@ def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:
 
     assert shown.exit_code == 1
     assert "the replay could not go on: the service at 127.0.0.1:1" in shown.stderr
+
+
+@pytest.mark.parametrize("command", [("import", SAMPLE), ("bench",), ("status",), ("watch",)])
+def test_a_namespace_that_is_no_name_is_refused_before_a_command_begins(
+    command: tuple[str, ...],
+) -> None:
+    shown = run(*command, "-a", "127.0.0.1:1", "-n", "x y")
+
+    assert shown.exit_code == 2
+    assert shown.stderr.strip().splitlines()[-1] == (
+        "Error: Invalid value for '--namespace' / '-n': namespace 'x y' is not a valid name:"
+        " expected 1 to 63 characters of a-z, 0-9, '.', '_' and '-', beginning with a letter or a"
+        " digit"
+    )

@@ -17,6 +17,7 @@ from gapless.errors import (
     LogCorrupt,
     UnavailableError,
 )
+from gapless.metadata import call_metadata
 from gapless_server.cli.exits import BrokenPromise, CommandError, WrongSettings
 from gapless_server.cli.numbers import NumberRange
 
@@ -39,16 +40,13 @@ class Service:
         return None if self.timeout_seconds > _CALL_SECONDS_MAX else self.timeout_seconds
 
     def client(self, *, max_attempts: int | None = None) -> AsyncClient:
-        """A new client of it. Raises click.BadParameter if the namespace is not a name."""
-        try:
-            return AsyncClient(
-                self.address,
-                namespace=self.namespace,
-                timeout=self.timeout_seconds,
-                max_attempts=max_attempts,
-            )
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
+        """A new client of it."""
+        return AsyncClient(
+            self.address,
+            namespace=self.namespace,
+            timeout=self.timeout_seconds,
+            max_attempts=max_attempts,
+        )
 
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,19 +77,30 @@ def _with_service(command: Callable[..., None]) -> Callable[..., None]:
     return with_service
 
 
-def _address_with_port(_ctx: click.Context, _param: click.Parameter, address: str) -> str:
-    """Refuses what the SDK refuses, before a command begins; nothing is connected by that."""
+# Refused is what the SDK refuses, before a command begins and has processes that would say so.
+
+
+def _valid_address(_ctx: click.Context, _param: click.Parameter, address: str) -> str:
     try:
-        AsyncClient(address)
+        AsyncClient(address)  # nothing is connected by that
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     return address
+
+
+def _valid_namespace(_ctx: click.Context, _param: click.Parameter, namespace: str) -> str:
+    try:
+        call_metadata(namespace=namespace)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return namespace
 
 
 def _place_options(command: Callable[..., None]) -> Callable[..., None]:
     namespace = click.option(
         "--namespace",
         "-n",
+        callback=_valid_namespace,
         envvar="GAPLESS_NAMESPACE",
         default="default",
         show_default=True,
@@ -101,7 +110,7 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
     address = click.option(
         "--address",
         "-a",
-        callback=_address_with_port,
+        callback=_valid_address,
         envvar="GAPLESS_ADDRESS",
         default=DEFAULT_TARGET,
         show_default=True,
